@@ -1,0 +1,63 @@
+/*
+ * buf.h: a growable piece of text, and a piece of somebody else's.
+ * A buf starts as BUF_INIT, is owned by who declared it, and ends with
+ * buf_free() (or buf_wipe() where it held a secret).
+ */
+#ifndef BUF_H
+#define BUF_H
+
+#include <stddef.h>
+#include <string.h>
+
+struct span {
+	const char *at; /* borrowed; not terminated */
+	size_t len;
+};
+
+struct buf {
+	char *at; /* NULL while empty; else at[len] is '\0' */
+	size_t len, cap;
+};
+
+#define BUF_INIT                                                               \
+	{                                                                      \
+		NULL, 0, 0                                                     \
+	}
+
+void buf_reserve(struct buf *b, size_t more);
+void buf_add(struct buf *b, const char *text, size_t len);
+void buf_text(struct buf *b, const char *text);
+void buf_span(struct buf *b, struct span s);
+void buf_char(struct buf *b, char c);
+void buf_printf(struct buf *b, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A JSON string of UTF-8 text, with quotes and the escapes that must be. */
+void buf_json(struct buf *b, const char *text, size_t len);
+/* Percent-encodes all but letters, digits and -._~ (upper-case hex). */
+void buf_url(struct buf *b, const char *text, size_t len);
+void buf_base64(struct buf *b, const void *bytes, size_t len);
+void buf_clear(struct buf *b); /* empty, memory kept */
+void buf_free(struct buf *b);
+void buf_wipe(struct buf *b); /* OPENSSL_cleanse, then buf_free */
+
+static inline struct span
+span_of(const char *text)
+{
+	return (struct span){ text, strlen(text) };
+}
+
+static inline struct span
+buf_peek(const struct buf *b)
+{
+	return (struct span){ b->at ? b->at : "", b->len };
+}
+
+static inline int
+span_is(struct span s, const char *text)
+{
+	return strlen(text) == s.len && memcmp(s.at, text, s.len) == 0;
+}
+
+char *span_dup(struct span s); /* malloc'd, terminated */
+
+#endif

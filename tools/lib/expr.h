@@ -1,0 +1,67 @@
+/*
+ * expr.h: ARM template expressions: "[concat(parameters('a'), '-b')]".
+ *
+ * C lifts every expression string of a document to a small tree, jq programs
+ * rewrite values and tree literals and see no syntax, C lowers the trees to
+ * text again.  Trees (EXPR is the reserved member name "$expr"):
+ *
+ *   {"$expr": {"call": "concat", "args": [T, T, ...]}}   a function
+ *   {"$expr": {"index": [T, T]}}                          T[T]
+ *   {"$expr": {"member": [T, "name"]}}                    T.name
+ *
+ * where T is a tree or a literal JSON value (string, number, true, false,
+ * null).  Function names are compared without case and kept as spelt.
+ * "[[text" is the literal "[text" and stays as it is when lifted and lowered.
+ */
+#ifndef EXPR_H
+#define EXPR_H
+
+#include <jv.h>
+#include <stdbool.h>
+
+#define EXPR "$expr"
+
+/* Is this string an expression: "[...]" and not "[[..."?  Borrows. */
+bool expr_is(const char *text);
+
+/* Text with its brackets to a tree, or a literal for a constant.  Invalid,
+ * BAD_DATA, with the column, when it does not parse. */
+jv expr_parse(const char *text);
+/* A tree to text with its brackets; a literal string to itself (escaped with
+ * "[[" if it begins with "["). */
+jv expr_print(jv tree);
+
+/* Every expression string in value, at any depth, lifted; and back. */
+jv expr_lift(jv value);
+jv expr_lower(jv value);
+
+/*
+ * What functions and parameters mean.  call() gets the lower-case name and
+ * the evaluated args; it returns the value, or expr_unknown() for what it
+ * does not know, which leaves the tree as it is (with its arguments folded),
+ * or an invalid jv for an error.  deploy-time functions (reference, listKeys,
+ * utcNow, ...) are simply unknown to tmpl-rewrite, and known to hub-sim.
+ */
+struct expr_world {
+	jv (*call)(void *ctx, const char *name, jv args);
+	void *ctx;
+};
+jv expr_unknown(void);
+bool expr_is_unknown(jv value); /* borrows, as jv_get_kind would not */
+
+/*
+ * Folds all of value that can be known: literals, the pure functions
+ * (concat, format, toLower, toUpper, substring, take, skip, replace, split,
+ * join, length, trim, string, int, bool, json, base64, uniqueString (any
+ * stable hash: CONTRACT 9.6), if, equals, not, and, or, greater, less, add,
+ * sub, mul, div, mod, min, max, empty, contains, first, last, startsWith,
+ * endsWith, indexOf, createArray, createObject, array, union, coalesce, guid,
+ * resourceId with all its arguments known, ...) and what world->call knows.
+ * value is lifted; the result is lifted where something stayed unknown.
+ */
+jv expr_fold(jv value, const struct expr_world *world);
+
+/* Does value (lifted) still hold a tree anywhere?  Borrows. */
+bool expr_has_tree_peek(jv value);
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * json.h: JSON text as it stands.  A validating scanner (RFC 8259, UTF-8,
+ * depth JSON_DEPTH, no recursion) that lists the members of an object and
+ * splices them without touching any other byte.  It builds no tree: records,
+ * twins and bulk answers go through here, so numbers, order and spelling come
+ * out as they went in (PERFORMANCE 1).  Documents that a jq program rewrites
+ * go through doc.h instead.
+ *
+ * Everything here borrows: spans point into the text that was scanned.
+ */
+#ifndef JSON_H
+#define JSON_H
+
+#include <jv.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+enum { JSON_DEPTH = 128 }; /* deeper text is refused, at any level */
+
+enum json_kind {
+	JSON_OBJECT = '{',
+	JSON_ARRAY = '[',
+	JSON_STRING = '"',
+	JSON_NUMBER = '0',
+	JSON_TRUE = 't',
+	JSON_FALSE = 'f',
+	JSON_NULL = 'n',
+};
+
+struct json_member {
+	struct span name;  /* with its quotes, as spelt; empty in an array */
+	struct span value; /* without white space around it */
+	enum json_kind kind;
+	bool escaped; /* the name is spelt with escapes */
+	bool altered; /* the value holds a number that libjq 1.6 would alter */
+};
+
+/* The members of one object, or the elements of one array.  Starts zeroed,
+ * may be used again and again, ends with json_free(). */
+struct json {
+	enum json_kind kind;
+	struct span text; /* the value itself, without white space around */
+	struct json_member *member;
+	size_t count, cap;
+	bool altered; /* some number in it would be altered by libjq 1.6 */
+};
+
+struct json_fault {
+	size_t offset;      /* byte in the text, from 0 */
+	const char *reason; /* static: "control byte in string" */
+};
+
+/*
+ * Checks that text is exactly one JSON value with white space around it, and
+ * lists its top level.  Returns 0, or -1 with *fault filled.
+ */
+int json_scan(struct span text, struct json *into, struct json_fault *fault);
+void json_free(struct json *j);
+
+/*
+ * The member of that name (given as UTF-8; escapes in the text are decoded
+ * before comparing).  1: found, *m set; 0: absent; -1: there twice or more,
+ * which no caller that acts on a member may accept.
+ */
+int json_find(
+    const struct json *j, const char *name, const struct json_member **m);
+
+/*
+ * Follows a path of names, NULL at its end, from text through objects.
+ * 1: found; 0: absent or something on the way is no object; -1: twice.
+ * Text must have been validated before.  *kind may be NULL.
+ */
+int json_get(struct span text, const char *const path[], struct span *value,
+    enum json_kind *kind);
+
+/* Kind of a value by its first byte. */
+enum json_kind json_kind_of(struct span value);
+
+/* Decodes a JSON string (quotes included in the span) to UTF-8.  -1 for a
+ * lone surrogate or \u0000, which C text cannot carry; nothing is added. */
+int json_decode(struct span string, struct buf *into);
+/* The same, malloc'd; NULL where json_decode() fails or it is no string. */
+char *json_string(struct span value);
+/* A string value equal to that text?  No allocation. */
+bool json_string_is(struct span value, const char *text);
+
+/* Would libjq 1.6 print this number otherwise? (1.0, 1e2, 2^53+1, -0, ...) */
+bool json_number_altered(struct span number);
+
+/* Same JSON value, whatever its spelling: strings decoded, members in any
+ * order, numbers equal as numbers of any length (1.0 = 1, 1e2 = 100). */
+bool json_same(struct span a, struct span b);
+
+/* One change to the top level of an object. */
+struct json_edit {
+	const char *name;  /* UTF-8 */
+	struct span value; /* valid JSON; .at == NULL: drop the member */
+};
+
+/*
+ * Appends the object to out with the changes made.  A member that is there
+ * keeps its place; a new one is added at the end, in the order of the edits.
+ * All other bytes stay.  With no change needed the bytes are the same.
+ */
+void json_splice(const struct json *object, const struct json_edit *edits,
+    size_t count, struct buf *out);
+
+/* Sets (or with value.at == NULL drops) what a path of names leads to,
+ * making objects on the way as needed.  -1: something on the way is there and
+ * is no object, or a name is there twice. */
+int json_set_path(struct span object, const char *const path[],
+    struct span value, struct buf *out);
+
+/* Into and out of libjq.  json_jv gives an invalid jv with a message for what
+ * libjq cannot take; it does not check json_number_altered(). */
+jv json_jv(struct span value);
+void json_add_jv(struct buf *out, jv value); /* compact */
+
+/* Lower-case hex SHA-256 of some bytes, for showing and comparing keys. */
+void json_sha256(struct span bytes, char hex[65]);
+
+#endif

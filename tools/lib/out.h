@@ -1,0 +1,29 @@
+/*
+ * out.h: where results go.  stdout, or -o FILE: a temporary file beside it
+ * with mode 0600 that takes its name when it is complete, so that a reader
+ * never sees half.  A die() in between removes it.  Every write is checked;
+ * closing says so if one failed.
+ */
+#ifndef OUT_H
+#define OUT_H
+
+#include <stdbool.h>
+
+#include "buf.h"
+#include "msg.h"
+
+struct out;
+
+/* path NULL or "-": stdout.  secret: the output holds keys; warns once when
+ * stdout is a regular file that others can read.  Dies on failure. */
+struct out *out_open(const char *path, bool secret);
+/* A failed write dies at once with LOCAL_FAILURE: "stdout: write failed". */
+void out_add(struct out *o, const char *text, size_t len);
+void out_span(struct out *o, struct span s);
+void out_flush(struct out *o); /* for lines a person waits for */
+/* Flushes, checks, renames; dies on failure. */
+void out_close(struct out *o);
+/* An empty file that nobody else can see: 0600, unlinked, for spooling. */
+int out_spool(struct err *e);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * progress.h: what a long step shows on stderr.  A bar on a terminal after
+ * two seconds, one JSON object a second with --progress=json, else nothing.
+ * One step at a time.
+ */
+#ifndef PROGRESS_H
+#define PROGRESS_H
+
+/* mode: "auto", "json" or "none"; tool_start() calls it. */
+void progress_mode(const char *mode);
+
+/* total: how many there will be, 0 if nobody knows.  what is borrowed until
+ * progress_end(): "devices", "operations". */
+void progress_begin(const char *what, long total);
+
+/* count more are done. */
+void progress_add(long count);
+
+/* The service made us wait so many seconds. */
+void progress_throttled(double seconds);
+
+/* Clears the bar, or prints the last JSON object. */
+void progress_end(void);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * sign.h: shared access signatures (CONTRACT 11.1, 19.1) and the parts of
+ * connection strings (CONTRACT 4.3, 17.4).
+ */
+#ifndef SIGN_H
+#define SIGN_H
+
+#include <stdbool.h>
+
+#include "buf.h"
+
+/* "SharedAccessSignature sr=..." for a resource, with a base64 key.  policy
+ * NULL: none (device tokens).  -1: the key is no base64. */
+int sign_hub(struct buf *into, const char *resource, const char *key,
+    const char *policy, long expiry);
+
+/* One part of "A=b;C=d=", name without case; malloc'd, NULL when absent. */
+char *sign_part(const char *connection_string, const char *name);
+
+/* Base64 to bytes, appended; -1 if it is not strict base64. */
+int sign_unbase64(struct buf *into, const char *text);
+
+#endif
