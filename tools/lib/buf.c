@@ -114,8 +114,7 @@ buf_base64(struct buf *b, const void *bytes, size_t len)
 	size_t n = (len + 2) / 3 * 4;
 
 	buf_reserve(b, n);
-	(void)EVP_EncodeBlock(
-	    (unsigned char *)b->at + b->len, bytes, (int)len);
+	(void)EVP_EncodeBlock((unsigned char *)b->at + b->len, bytes, (int)len);
 	b->len += n;
 	b->at[b->len] = '\0';
 }

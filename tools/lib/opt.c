@@ -65,9 +65,10 @@ print_option(const struct opt *o)
 	char left[64];
 	int n;
 
-	n = snprintf(left, sizeof left, "  %c%c%s --%s%s%s", o->letter ? '-' : ' ',
-	    o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
-	    o->arg ? "=" : "", o->arg ? o->arg : "");
+	n = snprintf(left, sizeof left, "  %c%c%s --%s%s%s",
+	    o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+	    o->letter ? "," : " ", o->name, o->arg ? "=" : "",
+	    o->arg ? o->arg : "");
 	if (n > 29)
 		printf("%s\n%30s%s\n", left, "", o->help);
 	else
@@ -250,8 +251,8 @@ tool_start(const struct tool *tool, int argc, char *argv[])
 	}
 	if (list) {
 		for (size_t i = 0; i < n; i++)
-			printf("--%s%s\n", opts[i]->name,
-			    opts[i]->arg ? "=" : "");
+			printf(
+			    "--%s%s\n", opts[i]->name, opts[i]->arg ? "=" : "");
 		end_help();
 	}
 	msg_begin(tool->name, quiet, verbose);

@@ -32,9 +32,9 @@ progress_mode(const char *m)
 		mode = NONE;
 	else /* not in the background: a bar would stop the job (SIGTTOU) */
 		mode = isatty(STDERR_FILENO) &&
-			tcgetpgrp(STDERR_FILENO) == getpgrp()
-		    ? BAR
-		    : NONE;
+			       tcgetpgrp(STDERR_FILENO) == getpgrp()
+			   ? BAR
+			   : NONE;
 }
 
 static void
@@ -42,8 +42,8 @@ show_bar(double elapsed, double rate)
 {
 	char bar[21] = "                    ";
 	long left = total > done && rate > 0
-	    ? (long)((double)(total - done) / rate)
-	    : 0;
+			? (long)((double)(total - done) / rate)
+			: 0;
 
 	if (total <= 0) {
 		fprintf(stderr, "\r%s: %ld %s, %.0f/s, %.0f s\033[K",

@@ -12,6 +12,8 @@
 char *share_path(const char *name);
 /* malloc'd path of the compiled-in plugin directory. */
 char *share_plugin_dir(void);
+/* malloc'd path of a sibling program: one tool that runs another. */
+char *share_tool(const char *name);
 /* Reads share/NAME as a document; a missing or broken file dies. */
 jv share_table(const char *name);
 
