@@ -39,8 +39,9 @@ struct sim {
 	long token_seconds;   /* --token-seconds: life of an Entra token */
 	int64_t clock_offset; /* --clock: milliseconds ahead of the real clock */
 	double speed;         /* --speed */
-	int64_t started_ms;
+	int64_t started_ms;   /* real clock */
 	int port;
+	struct store *store;  /* store.c's own: statements, failure */
 };
 
 /* Simulated time, milliseconds since 1970. */
@@ -82,6 +83,11 @@ void sim_error(struct sim_reply *r, int status, const char *code,
 /* 501 and a sentence: what hub-sim does not simulate. */
 void sim_missing(struct sim_reply *r, const char *what);
 
+/* Asks ARM as a client would, with a token; path with its query. */
+void sim_call(struct sim *s, const char *method, const char *path,
+    struct span body, struct sim_reply *r);
+void sim_reply_free(struct sim_reply *r);
+
 /* The rooms.  Each fills *r. */
 void sim_route(
     struct sim *s, const struct sim_request *q, struct sim_reply *r);
@@ -110,7 +116,8 @@ struct span sim_column(sqlite3_stmt *stmt, int column);
 void sim_bind(sqlite3_stmt *stmt, int index, const char *text);
 void sim_bind_span(sqlite3_stmt *stmt, int index, struct span s);
 
-/* Deterministic material: same --seed and same words, same answer. */
+/* Deterministic material: same --seed and same words, same answer.  sim_key
+ * appends the base64 text of that many bytes. */
 void sim_key(const struct sim *s, const char *what, int bytes, struct buf *out);
 void sim_guid(const struct sim *s, const char *what, char out[37]);
 
@@ -125,11 +132,20 @@ void sim_doubt_list(void); /* --list-doubts */
 
 /*
  * entra.c: what a bearer token says.  0 and *client, *audience (borrowed until
- * the next call), or -1: the reply is filled with the 401 of the room that
- * asked.
+ * the next call; without slash at its end, ARM's always as
+ * https://management.azure.com); or less than 0: why not.  entra_refuse()
+ * fills the reply with ARM's 401 for that reason; the data plane has its own.
  */
+enum entra_fault {
+	ENTRA_MISSING = -1, /* no Authorization, or not Bearer */
+	ENTRA_INVALID = -2, /* not a token of ours */
+	ENTRA_EXPIRED = -3,
+};
 int entra_bearer(struct sim *s, const struct sim_request *q,
     const char **client, const char **audience);
+void entra_refuse(struct sim *s, struct sim_reply *r, int why);
+/* A token for ourselves, to ask a room as a client would (sim_call). */
+void entra_token(struct sim *s, const char *audience, struct buf *out);
 
 /*
  * arm.c, for the other rooms.
