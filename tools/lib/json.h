@@ -35,7 +35,8 @@ struct json_member {
 	struct span value; /* without white space around it */
 	enum json_kind kind;
 	bool escaped; /* the name is spelt with escapes */
-	bool altered; /* the value holds a number that libjq 1.6 would alter */
+	bool altered; /* may hold a number that libjq 1.6 would alter: a quick
+		       * look; json_numbers_altered() is exact */
 };
 
 /* The members of one object, or the elements of one array.  Starts zeroed,
@@ -45,7 +46,7 @@ struct json {
 	struct span text; /* the value itself, without white space around */
 	struct json_member *member;
 	size_t count, cap;
-	bool altered; /* some number in it would be altered by libjq 1.6 */
+	bool altered; /* the same, of all of it */
 };
 
 struct json_fault {
@@ -87,8 +88,10 @@ char *json_string(struct span value);
 /* A string value equal to that text?  No allocation. */
 bool json_string_is(struct span value, const char *text);
 
-/* Would libjq 1.6 print this number otherwise? (1.0, 1e2, 2^53+1, -0, ...) */
+/* Would libjq print this number otherwise? (1.0, 1e2, 2^53+1, ...)  Exact. */
 bool json_number_altered(struct span number);
+/* Would it any number in a value that has been validated? */
+bool json_numbers_altered(struct span value);
 
 /* Same JSON value, whatever its spelling: strings decoded, members in any
  * order, numbers equal as numbers of any length (1.0 = 1, 1e2 = 100). */
@@ -109,13 +112,16 @@ void json_splice(const struct json *object, const struct json_edit *edits,
     size_t count, struct buf *out);
 
 /* Sets (or with value.at == NULL drops) what a path of names leads to,
- * making objects on the way as needed.  -1: something on the way is there and
- * is no object, or a name is there twice. */
+ * making objects on the way as needed; null on the way counts as absent.
+ * Object must have been validated.  Dropping what is not there changes
+ * nothing.  -1, and nothing is added: something on the way is neither object
+ * nor null, or a name is there twice. */
 int json_set_path(struct span object, const char *const path[],
     struct span value, struct buf *out);
 
 /* Into and out of libjq.  json_jv gives an invalid jv with a message for what
- * libjq cannot take; it does not check json_number_altered(). */
+ * libjq would lose in silence (half a surrogate pair, a member that is there
+ * twice); it does not check json_numbers_altered(). */
 jv json_jv(struct span value);
 void json_add_jv(struct buf *out, jv value); /* compact */
 

@@ -28,8 +28,8 @@ int record_mode_of(const char *text);
 const char *record_mode_name(enum record_mode m);
 
 struct record {
-	struct json json;   /* the top level; spans point into the line */
-	char *id, *module;  /* malloc'd; module NULL for a device */
+	struct json json;  /* the top level; spans point into the line */
+	char *id, *module; /* malloc'd; module NULL for a device */
 	enum record_mode mode;
 	bool edge;          /* capabilities.iotEdge is true */
 	bool disabled;      /* status is "disabled" */

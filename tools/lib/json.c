@@ -1,0 +1,1151 @@
+/* json.c: scanning, comparing and splicing JSON text; see json.h. */
+#include "json.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "msg.h"
+
+/* Where a scan stands. */
+struct scan {
+	const char *p, *end;
+	const char *reason; /* set when it failed, at p */
+	bool altered;       /* a number since this was last cleared */
+};
+
+static int
+fail(struct scan *s, const char *reason)
+{
+	s->reason = s->p < s->end ? reason : "unexpected end";
+	return -1;
+}
+
+static inline bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static inline void
+skip_blank(struct scan *s)
+{
+	while (s->p < s->end && is_blank(*s->p))
+		s->p++;
+}
+
+static inline bool
+is_continuation(unsigned char c)
+{
+	return (c & 0xc0) == 0x80;
+}
+
+/*
+ * One character beyond ASCII, at s->p.  The narrower limits of the second byte
+ * keep out overlong forms, surrogates and what is above U+10FFFF.
+ */
+static int
+scan_utf8(struct scan *s)
+{
+	const unsigned char *u = (const unsigned char *)s->p;
+	ptrdiff_t left = s->end - s->p;
+	unsigned char low = 0x80, high = 0xbf;
+	int more;
+
+	if (u[0] >= 0xc2 && u[0] <= 0xdf) {
+		more = 1;
+	} else if (u[0] >= 0xe0 && u[0] <= 0xef) {
+		more = 2;
+		low = u[0] == 0xe0 ? 0xa0 : 0x80;
+		high = u[0] == 0xed ? 0x9f : 0xbf;
+	} else if (u[0] >= 0xf0 && u[0] <= 0xf4) {
+		more = 3;
+		low = u[0] == 0xf0 ? 0x90 : 0x80;
+		high = u[0] == 0xf4 ? 0x8f : 0xbf;
+	} else {
+		return fail(s, "invalid UTF-8");
+	}
+	if (left <= more || u[1] < low || u[1] > high)
+		return fail(s, "invalid UTF-8");
+	for (int i = 2; i <= more; i++)
+		if (!is_continuation(u[i]))
+			return fail(s, "invalid UTF-8");
+	s->p += more + 1;
+	return 0;
+}
+
+/* The first byte from p on that is no plain ASCII of a string. */
+static inline const char *
+skip_plain(const char *p, const char *end)
+{
+#if defined __SSE2__ && !defined JSON_PLAIN_C
+	const __m128i quote = _mm_set1_epi8('"');
+	const __m128i backslash = _mm_set1_epi8('\\');
+	const __m128i blank = _mm_set1_epi8(0x20);
+
+	while (end - p >= 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+		/* Signed: less than blank is control or beyond ASCII. */
+		__m128i odd = _mm_or_si128(_mm_cmplt_epi8(v, blank),
+		    _mm_or_si128(_mm_cmpeq_epi8(v, quote),
+			_mm_cmpeq_epi8(v, backslash)));
+		int mask = _mm_movemask_epi8(odd);
+
+		if (mask)
+			return p + __builtin_ctz((unsigned)mask);
+		p += 16;
+	}
+#endif
+	while (p < end && (signed char)*p >= 0x20 && *p != '"' && *p != '\\')
+		p++;
+	return p;
+}
+
+static int
+hex_value(char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* An escape, at s->p. */
+static int
+scan_escape(struct scan *s)
+{
+	s->p++;
+	if (s->p == s->end || !*s->p || !strchr("\"\\/bfnrtu", *s->p))
+		return fail(s, "unknown escape in string");
+	if (*s->p++ != 'u')
+		return 0;
+	for (int i = 0; i < 4; i++, s->p++)
+		if (s->p == s->end || hex_value(*s->p) < 0)
+			return fail(s, "bad \\u escape in string");
+	return 0;
+}
+
+/* A string, its opening quote at s->p. */
+static int
+scan_string(struct scan *s, bool *escaped)
+{
+	s->p++;
+	for (;;) {
+		s->p = skip_plain(s->p, s->end);
+		if (s->p == s->end)
+			return fail(s, NULL);
+		if (*s->p == '"') {
+			s->p++;
+			return 0;
+		}
+		if (*s->p == '\\') {
+			*escaped = true;
+			if (scan_escape(s))
+				return -1;
+		} else if ((unsigned char)*s->p < 0x20) {
+			return fail(s, "control byte in string");
+		} else if (scan_utf8(s)) {
+			return -1;
+		}
+	}
+}
+
+/*
+ * A number.  libjq 1.6 keeps a double and prints its shortest form, without an
+ * exponent only where the first digit stands from 4 places after the point to
+ * 15 places before the last: so what has no exponent, at most 15 digits, no
+ * zero at the end of a fraction and at most three at its start stays as it is.
+ */
+static int
+scan_number(struct scan *s)
+{
+	const char *first, *start = s->p;
+	ptrdiff_t digits;
+
+	if (*s->p == '-')
+		s->p++;
+	first = s->p;
+	if (s->p == s->end || !is_digit(*s->p))
+		return fail(s, "bad number");
+	s->p++;
+	if (*first != '0')
+		while (s->p < s->end && is_digit(*s->p))
+			s->p++;
+	else if (s->p < s->end && is_digit(*s->p))
+		return fail(s, "number with a leading zero");
+	digits = s->p - first;
+	if (s->p < s->end && *s->p == '.') {
+		const char *fraction = ++s->p;
+
+		while (s->p < s->end && is_digit(*s->p))
+			s->p++;
+		if (s->p == fraction)
+			return fail(s, "bad number");
+		digits += s->p - fraction;
+		if (s->p[-1] == '0' || (*first == '0' && digits > 4 &&
+					   !memcmp(fraction, "0000", 4)))
+			s->altered = true;
+	} else if (*first == '0' && first > start) {
+		s->altered = true; /* -0: kept by a copy, lost by a sum */
+	}
+	if (s->p < s->end && (*s->p == 'e' || *s->p == 'E')) {
+		const char *exponent;
+
+		s->altered = true;
+		s->p++;
+		if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
+			s->p++;
+		exponent = s->p;
+		while (s->p < s->end && is_digit(*s->p))
+			s->p++;
+		if (s->p == exponent)
+			return fail(s, "bad number");
+	}
+	if (digits > 15)
+		s->altered = true;
+	return 0;
+}
+
+static int
+scan_word(struct scan *s, const char *word, size_t len)
+{
+	if ((size_t)(s->end - s->p) < len || memcmp(s->p, word, len) != 0)
+		return fail(s, "unexpected word");
+	s->p += len;
+	return 0;
+}
+
+static int
+scan_scalar(struct scan *s)
+{
+	bool escaped;
+
+	switch (*s->p) {
+	case '"':
+		return scan_string(s, &escaped);
+	case 't':
+		return scan_word(s, "true", 4);
+	case 'f':
+		return scan_word(s, "false", 5);
+	case 'n':
+		return scan_word(s, "null", 4);
+	case '-':
+	case '0':
+	case '1':
+	case '2':
+	case '3':
+	case '4':
+	case '5':
+	case '6':
+	case '7':
+	case '8':
+	case '9':
+		return scan_number(s);
+	default:
+		return fail(s, "unexpected byte");
+	}
+}
+
+static struct json_member *
+new_member(struct json *j)
+{
+	if (j->count == j->cap) {
+		j->cap = j->cap ? 2 * j->cap : 16;
+		j->member = xrealloc(j->member, j->cap * sizeof *j->member);
+	}
+	j->member[j->count] = (struct json_member){ .name = { "", 0 } };
+	return &j->member[j->count++];
+}
+
+/* "name" and its colon; of the outermost object the name is kept. */
+static int
+scan_name(struct scan *s, struct json *j, bool outermost)
+{
+	const char *start;
+	bool escaped = false;
+
+	skip_blank(s);
+	if (s->p == s->end || *s->p != '"')
+		return fail(s, "expected a member name");
+	start = s->p;
+	if (scan_string(s, &escaped))
+		return -1;
+	if (outermost) {
+		struct json_member *m = new_member(j);
+
+		m->name = (struct span){ start, (size_t)(s->p - start) };
+		m->escaped = escaped;
+	}
+	skip_blank(s);
+	if (s->p == s->end || *s->p != ':')
+		return fail(s, "expected ':'");
+	s->p++;
+	return 0;
+}
+
+enum json_kind
+json_kind_of(struct span value)
+{
+	char c = value.len ? *value.at : 'n';
+
+	return c == '-' || is_digit(c) ? JSON_NUMBER : (enum json_kind)c;
+}
+
+/* A value of the outermost list begins or has ended at s->p. */
+static inline void
+begin_member(struct scan *s, struct json *j)
+{
+	struct json_member *m;
+
+	m = j->kind == JSON_OBJECT ? &j->member[j->count - 1] : new_member(j);
+	m->value.at = s->p;
+	s->altered = false;
+}
+
+static inline void
+end_member(struct scan *s, struct json *j)
+{
+	struct json_member *m = &j->member[j->count - 1];
+
+	m->value.len = (size_t)(s->p - m->value.at);
+	m->kind = json_kind_of(m->value);
+	m->altered = s->altered;
+	j->altered |= s->altered;
+}
+
+/* The value and all in it.  No recursion: open[] holds the brackets. */
+static int
+scan_value(struct scan *s, struct json *j)
+{
+	char open[JSON_DEPTH];
+	size_t depth = 0;
+
+	for (;;) {
+		skip_blank(s);
+		if (s->p == s->end)
+			return fail(s, NULL);
+		if (depth == 0)
+			j->kind = json_kind_of((struct span){ s->p, 1 });
+		else if (depth == 1)
+			begin_member(s, j);
+		if (*s->p == '{' || *s->p == '[') {
+			if (depth == JSON_DEPTH)
+				return fail(s, "nested too deep");
+			open[depth++] = *s->p++;
+			skip_blank(s);
+			if (s->p == s->end || *s->p != open[depth - 1] + 2) {
+				if (open[depth - 1] == '{' &&
+				    scan_name(s, j, depth == 1))
+					return -1;
+				continue;
+			}
+			s->p++;
+			depth--;
+		} else if (scan_scalar(s)) {
+			return -1;
+		}
+		/* A value has ended; so may what holds it. */
+		for (;;) {
+			if (depth == 0) {
+				if (j->count == 0)
+					j->altered = s->altered;
+				return 0;
+			}
+			if (depth == 1)
+				end_member(s, j);
+			skip_blank(s);
+			if (s->p == s->end)
+				return fail(s, NULL);
+			if (*s->p != open[depth - 1] + 2)
+				break;
+			s->p++;
+			depth--;
+		}
+		if (*s->p != ',')
+			return fail(s, open[depth - 1] == '{'
+					   ? "expected ',' or '}'"
+					   : "expected ',' or ']'");
+		s->p++;
+		if (open[depth - 1] == '{' && scan_name(s, j, depth == 1))
+			return -1;
+	}
+}
+
+int
+json_scan(struct span text, struct json *into, struct json_fault *fault)
+{
+	struct scan s = { text.at, text.at + text.len, NULL, false };
+
+	into->count = 0;
+	into->altered = false;
+	skip_blank(&s);
+	into->text.at = s.p;
+	if (scan_value(&s, into) == 0) {
+		into->text.len = (size_t)(s.p - into->text.at);
+		skip_blank(&s);
+		if (s.p == s.end)
+			return 0;
+		s.reason = "unexpected byte after the value";
+	}
+	fault->offset = (size_t)(s.p - text.at);
+	fault->reason = s.reason;
+	return -1;
+}
+
+void
+json_free(struct json *j)
+{
+	free(j->member);
+	*j = (struct json){ .count = 0 };
+}
+
+/*
+ * Walking text that has been validated: no checks of the grammar, and no list
+ * in memory.  Reads never pass the end all the same.
+ */
+struct walk {
+	const char *p, *end;
+	bool object;
+};
+
+static const char *
+past_string(const char *p, const char *end)
+{
+	for (p++; p < end; p++) {
+		p = skip_plain(p, end);
+		if (p < end && *p == '"')
+			return p + 1;
+		if (p < end && *p == '\\')
+			p++;
+	}
+	return end;
+}
+
+static const char *
+past_value(const char *p, const char *end)
+{
+	size_t depth = 0;
+
+	while (p < end) {
+		if (*p == '"') {
+			p = past_string(p, end);
+			if (depth == 0)
+				return p;
+			continue;
+		}
+		if (*p == '{' || *p == '[') {
+			depth++;
+		} else if (*p == '}' || *p == ']') {
+			if (depth <= 1)
+				return depth ? p + 1 : p;
+			depth--;
+		} else if (depth == 0 && (*p == ',' || is_blank(*p))) {
+			return p;
+		}
+		p++;
+	}
+	return end;
+}
+
+static const char *
+past_blank(const char *p, const char *end)
+{
+	while (p < end && (is_blank(*p) || *p == ',' || *p == ':'))
+		p++;
+	return p;
+}
+
+/* False when the value holds no others. */
+static bool
+walk_begin(struct walk *w, struct span value)
+{
+	enum json_kind kind = json_kind_of(value);
+
+	w->p = value.at + 1;
+	w->end = value.at + value.len;
+	w->object = kind == JSON_OBJECT;
+	return value.len && (kind == JSON_OBJECT || kind == JSON_ARRAY);
+}
+
+static bool
+walk_next(struct walk *w, struct span *name, struct span *value)
+{
+	w->p = past_blank(w->p, w->end);
+	if (w->p >= w->end || *w->p == '}' || *w->p == ']')
+		return false;
+	*name = (struct span){ "", 0 };
+	if (w->object) {
+		name->at = w->p;
+		w->p = past_string(w->p, w->end);
+		name->len = (size_t)(w->p - name->at);
+		w->p = past_blank(w->p, w->end);
+	}
+	value->at = w->p;
+	w->p = past_value(w->p, w->end);
+	value->len = (size_t)(w->p - value->at);
+	return true;
+}
+
+static void
+add_utf8(struct buf *b, unsigned c)
+{
+	if (c < 0x80) {
+		buf_char(b, (char)c);
+		return;
+	}
+	if (c < 0x800) {
+		buf_char(b, (char)(0xc0 | c >> 6));
+	} else {
+		if (c < 0x10000) {
+			buf_char(b, (char)(0xe0 | c >> 12));
+		} else {
+			buf_char(b, (char)(0xf0 | c >> 18));
+			buf_char(b, (char)(0x80 | (c >> 12 & 0x3f)));
+		}
+		buf_char(b, (char)(0x80 | (c >> 6 & 0x3f)));
+	}
+	buf_char(b, (char)(0x80 | (c & 0x3f)));
+}
+
+static unsigned
+four_hex(const char *p)
+{
+	unsigned c = 0;
+
+	for (int i = 0; i < 4; i++)
+		c = c << 4 | (unsigned)hex_value(p[i]);
+	return c;
+}
+
+/* What decode() met that C text or libjq cannot carry. */
+enum { DECODED_NUL = 1, DECODED_LONE = 2 };
+
+/*
+ * Decodes validated text between quotes.  A lone surrogate becomes the three
+ * bytes that UTF-8 forbids, so that two spellings of it compare equal.
+ */
+static int
+decode(struct span string, struct buf *into)
+{
+	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+	const char *p = string.at + 1, *end = string.at + string.len - 1;
+	int met = 0;
+
+	while (p < end) {
+		const char *q = memchr(p, '\\', (size_t)(end - p));
+		unsigned c;
+
+		if (!q)
+			q = end;
+		buf_add(into, p, (size_t)(q - p));
+		if (q == end)
+			break;
+		p = q + 2;
+		if (q[1] != 'u') {
+			buf_char(into, to[strchr(from, q[1]) - from]);
+			continue;
+		}
+		c = four_hex(p);
+		p += 4;
+		if (c >= 0xd800 && c < 0xdc00 && end - p >= 6 && p[0] == '\\' &&
+		    p[1] == 'u' && (four_hex(p + 2) & 0xfc00) == 0xdc00) {
+			c = 0x10000 +
+			    ((c & 0x3ff) << 10 | (four_hex(p + 2) & 0x3ff));
+			p += 6;
+		} else if (c >= 0xd800 && c < 0xe000) {
+			met |= DECODED_LONE;
+		}
+		if (c == 0)
+			met |= DECODED_NUL;
+		add_utf8(into, c);
+	}
+	return met;
+}
+
+static bool
+is_escaped(struct span string)
+{
+	return memchr(string.at, '\\', string.len) != NULL;
+}
+
+int
+json_decode(struct span string, struct buf *into)
+{
+	size_t before = into->len;
+
+	if (decode(string, into) == 0)
+		return 0;
+	into->len = before;
+	if (into->at)
+		into->at[before] = '\0';
+	return -1;
+}
+
+char *
+json_string(struct span value)
+{
+	struct buf b = BUF_INIT;
+
+	if (!value.len || *value.at != '"')
+		return NULL;
+	buf_reserve(&b, value.len);
+	b.at[0] = '\0';
+	if (json_decode(value, &b) == 0)
+		return b.at;
+	buf_free(&b);
+	return NULL;
+}
+
+bool
+json_string_is(struct span value, const char *text)
+{
+	size_t len = strlen(text);
+	struct buf b = BUF_INIT;
+	bool is;
+
+	if (value.len < 2 || *value.at != '"')
+		return false;
+	if (!is_escaped(value))
+		return value.len - 2 == len && !memcmp(value.at + 1, text, len);
+	is = json_decode(value, &b) == 0 && span_is(buf_peek(&b), text);
+	buf_free(&b);
+	return is;
+}
+
+int
+json_find(const struct json *j, const char *name, const struct json_member **m)
+{
+	size_t len = strlen(name);
+	int found = 0;
+
+	if (j->kind != JSON_OBJECT)
+		return 0;
+	for (size_t i = 0; i < j->count; i++) {
+		const struct json_member *at = &j->member[i];
+
+		if (at->escaped ? !json_string_is(at->name, name)
+				: at->name.len - 2 != len ||
+				      memcmp(at->name.at + 1, name, len) != 0)
+			continue;
+		if (found)
+			return -1;
+		*m = at;
+		found = 1;
+	}
+	return found;
+}
+
+int
+json_get(struct span text, const char *const path[], struct span *value,
+    enum json_kind *kind)
+{
+	struct span at = text;
+
+	for (; *path; path++) {
+		struct span name, v, inner = { NULL, 0 };
+		struct walk w;
+
+		if (!walk_begin(&w, at) || !w.object)
+			return 0;
+		while (walk_next(&w, &name, &v)) {
+			if (!json_string_is(name, *path))
+				continue;
+			if (inner.at)
+				return -1;
+			inner = v;
+		}
+		if (!inner.at)
+			return 0;
+		at = inner;
+	}
+	*value = at;
+	if (kind)
+		*kind = json_kind_of(at);
+	return 1;
+}
+
+bool
+json_number_altered(struct span number)
+{
+	struct scan s = { number.at, number.at + number.len, NULL, false };
+	bool altered = true;
+	jv v;
+
+	if (scan_number(&s) == 0 && !s.altered)
+		return false;
+	v = jv_parse_sized(number.at, (int)number.len);
+	if (jv_get_kind(v) == JV_KIND_NUMBER) {
+		jv text = jv_dump_string(v, 0);
+
+		altered = !span_is(number, jv_string_value(text));
+		jv_free(text);
+	} else {
+		jv_free(v);
+	}
+	return altered;
+}
+
+bool
+json_numbers_altered(struct span value)
+{
+	struct span name, inner;
+	struct walk w;
+
+	if (json_kind_of(value) == JSON_NUMBER)
+		return json_number_altered(value);
+	if (walk_begin(&w, value))
+		while (walk_next(&w, &name, &inner))
+			if (json_numbers_altered(inner))
+				return true;
+	return false;
+}
+
+/* A number as 0.DIGITS * 10^exponent, without zeros at either end. */
+struct decimal {
+	bool negative, beyond; /* beyond: an exponent we do not count with */
+	struct span whole, fraction;
+	long long exponent;
+	size_t digits; /* from the first to the last that is not zero */
+	size_t skip;   /* zeros before the first */
+};
+
+static char
+digit_at(const struct decimal *d, size_t i)
+{
+	i += d->skip;
+	return i < d->whole.len ? d->whole.at[i]
+				: d->fraction.at[i - d->whole.len];
+}
+
+static struct decimal
+read_decimal(struct span number)
+{
+	const char *p = number.at, *end = p + number.len;
+	struct decimal d = { .fraction = { "", 0 } };
+	size_t all;
+
+	if (*p == '-') {
+		d.negative = true;
+		p++;
+	}
+	d.whole.at = p;
+	while (p < end && is_digit(*p))
+		p++;
+	d.whole.len = (size_t)(p - d.whole.at);
+	if (p < end && *p == '.') {
+		d.fraction.at = ++p;
+		while (p < end && is_digit(*p))
+			p++;
+		d.fraction.len = (size_t)(p - d.fraction.at);
+	}
+	if (p < end) { /* e or E */
+		bool minus = *++p == '-';
+
+		if (*p == '-' || *p == '+')
+			p++;
+		while (p < end && *p == '0')
+			p++;
+		d.beyond = end - p > 17;
+		for (; p < end && !d.beyond; p++)
+			d.exponent = 10 * d.exponent + (*p - '0');
+		if (minus)
+			d.exponent = -d.exponent;
+	}
+	all = d.whole.len + d.fraction.len;
+	while (d.skip < all && digit_at(&d, 0) == '0')
+		d.skip++;
+	d.digits = all - d.skip;
+	while (d.digits && digit_at(&d, d.digits - 1) == '0')
+		d.digits--;
+	d.exponent += (long long)d.whole.len - (long long)d.skip;
+	return d;
+}
+
+static bool
+same_number(struct span a, struct span b)
+{
+	struct decimal x = read_decimal(a), y = read_decimal(b);
+
+	if (x.digits == 0 || y.digits == 0)
+		return x.digits == y.digits;
+	/* Equal bytes were seen before; 18 digits of exponent are no number
+	 * that anybody compares. */
+	if (x.beyond || y.beyond)
+		return false;
+	if (x.negative != y.negative || x.exponent != y.exponent ||
+	    x.digits != y.digits)
+		return false;
+	for (size_t i = 0; i < x.digits; i++)
+		if (digit_at(&x, i) != digit_at(&y, i))
+			return false;
+	return true;
+}
+
+static bool
+same_string(struct span a, struct span b)
+{
+	struct buf x = BUF_INIT, y = BUF_INIT;
+	bool same;
+
+	if (!is_escaped(a) && !is_escaped(b))
+		return false; /* equal bytes were seen before */
+	(void)decode(a, &x);
+	(void)decode(b, &y);
+	same = x.len == y.len && (!x.len || !memcmp(x.at, y.at, x.len));
+	buf_free(&x);
+	buf_free(&y);
+	return same;
+}
+
+/* The members of an object, sorted by decoded name. */
+struct named {
+	size_t at, len; /* the name, in the list's text */
+	const char *text;
+	struct span value;
+};
+
+struct sorted {
+	struct named *list;
+	size_t count;
+	struct buf names;
+};
+
+/* Names that are there twice keep their order. */
+static int
+by_name(const void *va, const void *vb)
+{
+	const struct named *a = va, *b = vb;
+	int c = memcmp(a->text + a->at, b->text + b->at,
+	    a->len < b->len ? a->len : b->len);
+
+	if (c == 0 && a->len != b->len)
+		c = a->len < b->len ? -1 : 1;
+	return c ? c : (a->at < b->at ? -1 : a->at > b->at);
+}
+
+static bool
+same_name(const struct named *a, const struct named *b)
+{
+	return a->len == b->len &&
+	       memcmp(a->text + a->at, b->text + b->at, a->len) == 0;
+}
+
+static struct sorted
+sort_members(struct span object)
+{
+	struct sorted s = { NULL, 0, BUF_INIT };
+	struct span name, value;
+	struct walk w;
+	size_t cap = 0;
+
+	(void)walk_begin(&w, object);
+	while (walk_next(&w, &name, &value)) {
+		if (s.count == cap) {
+			cap = cap ? 2 * cap : 16;
+			s.list = xrealloc(s.list, cap * sizeof *s.list);
+		}
+		s.list[s.count].at = s.names.len;
+		(void)decode(name, &s.names);
+		s.list[s.count].len = s.names.len - s.list[s.count].at;
+		s.list[s.count++].value = value;
+	}
+	for (size_t i = 0; i < s.count; i++)
+		s.list[i].text = buf_peek(&s.names).at;
+	if (s.count > 1)
+		qsort(s.list, s.count, sizeof *s.list, by_name);
+	return s;
+}
+
+static void
+free_sorted(struct sorted *s)
+{
+	free(s->list);
+	buf_free(&s->names);
+}
+
+static bool
+same_object(struct span a, struct span b)
+{
+	struct sorted x = sort_members(a), y = sort_members(b);
+	bool same = x.count == y.count;
+
+	for (size_t i = 0; same && i < x.count; i++)
+		same = same_name(&x.list[i], &y.list[i]) &&
+		       json_same(x.list[i].value, y.list[i].value);
+	free_sorted(&x);
+	free_sorted(&y);
+	return same;
+}
+
+static bool
+same_array(struct span a, struct span b)
+{
+	struct span name, x, y;
+	struct walk v, w;
+
+	(void)walk_begin(&v, a);
+	(void)walk_begin(&w, b);
+	for (;;) {
+		bool more = walk_next(&v, &name, &x);
+
+		if (walk_next(&w, &name, &y) != more)
+			return false;
+		if (!more)
+			return true;
+		if (!json_same(x, y))
+			return false;
+	}
+}
+
+bool
+json_same(struct span a, struct span b)
+{
+	enum json_kind kind = json_kind_of(a);
+
+	if (a.len == b.len && memcmp(a.at, b.at, a.len) == 0)
+		return true;
+	if (json_kind_of(b) != kind)
+		return false;
+	switch (kind) {
+	case JSON_OBJECT:
+		return same_object(a, b);
+	case JSON_ARRAY:
+		return same_array(a, b);
+	case JSON_STRING:
+		return same_string(a, b);
+	case JSON_NUMBER:
+		return same_number(a, b);
+	case JSON_TRUE:
+	case JSON_FALSE:
+	case JSON_NULL:
+		break;
+	}
+	return true;
+}
+
+static const struct json_edit *
+edit_of(
+    const struct json_member *m, const struct json_edit *edits, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (json_string_is(m->name, edits[i].name))
+			return &edits[i];
+	return NULL;
+}
+
+static void
+add_range(struct buf *out, const char *from, const char *to)
+{
+	buf_add(out, from, (size_t)(to - from));
+}
+
+static void
+add_new_members(const struct json *object, const struct json_edit *edits,
+    size_t count, bool any, struct buf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct json_member *m;
+
+		if (!edits[i].value.at || json_find(object, edits[i].name, &m))
+			continue;
+		if (any)
+			buf_char(out, ',');
+		any = true;
+		buf_json(out, edits[i].name, strlen(edits[i].name));
+		buf_char(out, ':');
+		buf_span(out, edits[i].value);
+	}
+}
+
+void
+json_splice(const struct json *object, const struct json_edit *edits,
+    size_t count, struct buf *out)
+{
+	const char *done = object->text.at; /* copied or dropped up to here */
+	bool any = false;                   /* a member has been kept */
+
+	buf_reserve(out, object->text.len);
+	for (size_t i = 0; i < object->count; i++) {
+		const struct json_member *m = &object->member[i];
+		const struct json_edit *e = edit_of(m, edits, count);
+		const char *end = m->value.at + m->value.len;
+
+		if (e && !e->value.at) {
+			/* The first keeps the bracket before it; with each
+			 * other goes the comma before it. */
+			if (i == 0)
+				add_range(out, done, m->name.at);
+			done = end;
+			continue;
+		}
+		/* What comes first now needs no comma. */
+		if (!any && i > 0)
+			done = m->name.at;
+		any = true;
+		if (e) {
+			add_range(out, done, m->value.at);
+			buf_span(out, e->value);
+		} else {
+			add_range(out, done, end);
+		}
+		done = end;
+	}
+	if (object->count == 0) {
+		buf_char(out, '{');
+		done++;
+	}
+	add_new_members(object, edits, count, any, out);
+	add_range(out, done, object->text.at + object->text.len);
+}
+
+/* {"b":{"c":VALUE}} for the names from path on. */
+static void
+wrap(const char *const path[], struct span value, struct buf *into)
+{
+	size_t n = 0;
+
+	for (; path[n]; n++) {
+		buf_char(into, '{');
+		buf_json(into, path[n], strlen(path[n]));
+		buf_char(into, ':');
+	}
+	buf_span(into, value);
+	while (n--)
+		buf_char(into, '}');
+}
+
+int
+json_set_path(struct span object, const char *const path[], struct span value,
+    struct buf *out)
+{
+	const char *one[2] = { NULL, NULL };
+	struct span at = object, next;
+	struct buf wrapped = BUF_INIT;
+	struct json_edit edit;
+	struct json_fault fault;
+	struct json j = { .count = 0 };
+	int found;
+
+	/* Down to the object that holds, or will hold, the rest of the path. */
+	for (; path[1]; path++, at = next) {
+		one[0] = *path;
+		found = json_get(at, one, &next, NULL);
+		if (found < 0)
+			return -1;
+		if (found == 0 || json_kind_of(next) != JSON_OBJECT)
+			break;
+	}
+	one[0] = *path;
+	found = json_get(at, one, &next, NULL);
+	if (found < 0 ||
+	    (path[1] && found && value.at && json_kind_of(next) != JSON_NULL))
+		return -1;
+	if (!value.at && (!found || path[1])) { /* nothing there to drop */
+		buf_span(out, object);
+		return 0;
+	}
+	if (value.at)
+		wrap(path + 1, value, &wrapped);
+	edit.name = *path;
+	edit.value = value.at ? buf_peek(&wrapped) : value;
+	if (json_kind_of(at) != JSON_OBJECT || json_scan(at, &j, &fault)) {
+		buf_free(&wrapped);
+		json_free(&j);
+		return -1;
+	}
+	add_range(out, object.at, at.at);
+	json_splice(&j, &edit, 1, out);
+	add_range(out, at.at + at.len, object.at + object.len);
+	json_free(&j);
+	buf_free(&wrapped);
+	return 0;
+}
+
+/* What libjq would change in silence: says what, or NULL. */
+static const char *
+lost_in_libjq(struct span value)
+{
+	struct span name, inner;
+	struct walk w;
+	const char *why = NULL;
+
+	if (json_kind_of(value) == JSON_STRING && is_escaped(value)) {
+		struct buf b = BUF_INIT;
+
+		if (decode(value, &b) & DECODED_LONE)
+			why = "half a surrogate pair";
+		buf_free(&b);
+		return why;
+	}
+	if (!walk_begin(&w, value))
+		return NULL;
+	while (!why && walk_next(&w, &name, &inner)) {
+		why = lost_in_libjq(inner);
+		if (!why && name.len)
+			why = lost_in_libjq(name);
+	}
+	if (!why && w.object) {
+		struct sorted s = sort_members(value);
+
+		for (size_t i = 1; i < s.count; i++)
+			if (same_name(&s.list[i - 1], &s.list[i]))
+				why = "a member that is there twice";
+		free_sorted(&s);
+	}
+	return why;
+}
+
+jv
+json_jv(struct span value)
+{
+	const char *why = lost_in_libjq(value);
+	char *text;
+	jv v;
+
+	if (why)
+		return jv_invalid_with_msg(
+		    jv_string_fmt("%s, which libjq cannot keep", why));
+	/* libjq 1.6 puts the text into its messages as a C string. */
+	text = span_dup(value);
+	v = jv_parse_sized(text, (int)value.len);
+	free(text);
+	return v;
+}
+
+void
+json_add_jv(struct buf *out, jv value)
+{
+	jv text = jv_dump_string(value, 0);
+
+	buf_add(out, jv_string_value(text),
+	    (size_t)jv_string_length_bytes(jv_copy(text)));
+	jv_free(text);
+}
+
+void
+json_sha256(struct span bytes, char hex[65])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	if (EVP_Digest(bytes.at, bytes.len, digest, &n, EVP_sha256(), NULL) !=
+		1 ||
+	    n != 32)
+		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
+	for (unsigned i = 0; i < n; i++) {
+		hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+		hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+	}
+	hex[64] = '\0';
+}

@@ -1,0 +1,270 @@
+/* record.c: records and outcomes; see record.h. */
+#include "record.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+enum { ID_MAX = 128 }; /* CONTRACT 1 */
+
+/* By number: CONTRACT 16.3. */
+static const char *const modes[] = {
+	[RECORD_CREATE_OR_UPDATE] = "createOrUpdate",
+	[RECORD_CREATE] = "create",
+	[RECORD_UPDATE] = "update",
+	[RECORD_UPDATE_IF_MATCH] = "updateIfMatchETag",
+	[RECORD_CREATE_OR_UPDATE_IF_MATCH] = "createOrUpdateIfMatchETag",
+	[RECORD_DELETE] = "delete",
+	[RECORD_DELETE_IF_MATCH] = "deleteIfMatchETag",
+	[RECORD_UPDATE_TWIN] = "updateTwin",
+	[RECORD_UPDATE_TWIN_IF_MATCH] = "updateTwinIfMatchETag",
+};
+enum { MODES = sizeof modes / sizeof *modes };
+
+/* The members that some tool acts on: none of them may be there twice. */
+enum known {
+	ID,
+	MODULE,
+	MODE,
+	STATUS,
+	CAPABILITIES,
+	OTHERS, /* from here on nothing is read here */
+};
+static const char *const known[] = {
+	[ID] = "id",
+	[MODULE] = "moduleId",
+	[MODE] = "importMode",
+	[STATUS] = "status",
+	[CAPABILITIES] = "capabilities",
+	[OTHERS] = "statusReason",
+	"authentication",
+	"tags",
+	"properties",
+	"eTag",
+	"twinETag",
+	"deviceScope",
+	"parentScopes",
+	"managedBy",
+};
+enum { KNOWN = sizeof known / sizeof *known };
+
+int
+record_mode_of(const char *text)
+{
+	if (text[0] >= '0' && text[0] < '0' + MODES && !text[1])
+		return text[0] - '0';
+	for (int i = 0; i < MODES; i++)
+		if (strcasecmp(modes[i], text) == 0)
+			return i;
+	return -1;
+}
+
+const char *
+record_mode_name(enum record_mode m)
+{
+	return modes[m];
+}
+
+bool
+record_is_comment(struct span line)
+{
+	return line.len && !strchr("{[\"", *line.at) && *line.at;
+}
+
+static bool
+is_id_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9') || (c && strchr("-.+%_#*?!(),=@$':;", c));
+}
+
+/* CONTRACT 1: device and module ids. */
+static char *
+read_id(const struct json_member *m, const char *what, struct err *e)
+{
+	char *id = json_string(m->value);
+
+	if (m->kind != JSON_STRING) {
+		err_set(e, BAD_DATA, NULL, "%s is no string", what);
+		return NULL;
+	}
+	if (!id || !*id || strlen(id) > ID_MAX) {
+		err_set(e, BAD_DATA, NULL,
+		    "%s is empty, longer than %d, or no text", what, ID_MAX);
+		free(id);
+		return NULL;
+	}
+	for (const char *c = id; *c; c++)
+		if (!is_id_char(*c)) {
+			err_set(e, BAD_DATA, NULL,
+			    "%s has a character that the service does not "
+			    "allow, at %zu",
+			    what, (size_t)(c - id) + 1);
+			free(id);
+			return NULL;
+		}
+	return id;
+}
+
+static int
+read_mode(const struct json_member *m, struct record *rec, struct err *e)
+{
+	char *text;
+	int mode = -1;
+
+	if (m->kind == JSON_NULL)
+		return 0;
+	text =
+	    m->kind == JSON_NUMBER ? span_dup(m->value) : json_string(m->value);
+	if (text)
+		mode = record_mode_of(text);
+	free(text);
+	if (mode < 0)
+		return err_set(e, BAD_DATA, NULL, "unknown importMode");
+	rec->mode = (enum record_mode)mode;
+	return 0;
+}
+
+static int
+read_status(const struct json_member *m, struct record *rec, struct err *e)
+{
+	char *text;
+	int n = -1;
+
+	if (m->kind == JSON_NULL)
+		return 0;
+	text = json_string(m->value);
+	if (text) {
+		rec->disabled = strcasecmp(text, "disabled") == 0;
+		n = rec->disabled || strcasecmp(text, "enabled") == 0 ? 0 : -1;
+	}
+	free(text);
+	if (n < 0)
+		return err_set(e, BAD_DATA, NULL,
+		    "status is neither enabled nor disabled");
+	return 0;
+}
+
+static int
+read_capabilities(
+    const struct json_member *m, struct record *rec, struct err *e)
+{
+	static const char *const path[] = { "iotEdge", NULL };
+	enum json_kind kind;
+	struct span value;
+	int found = json_get(m->value, path, &value, &kind);
+
+	if (found < 0)
+		return err_set(
+		    e, BAD_DATA, NULL, "capabilities.iotEdge is there twice");
+	rec->edge = found && kind == JSON_TRUE;
+	return 0;
+}
+
+static int
+read_member(enum known which, const struct json_member *m, struct record *rec,
+    struct err *e)
+{
+	switch (which) {
+	case ID:
+		rec->id = read_id(m, "id", e);
+		return rec->id ? 0 : -1;
+	case MODULE:
+		if (m->kind == JSON_NULL)
+			return 0;
+		rec->module = read_id(m, "moduleId", e);
+		return rec->module ? 0 : -1;
+	case MODE:
+		return read_mode(m, rec, e);
+	case STATUS:
+		return read_status(m, rec, e);
+	case CAPABILITIES:
+		return read_capabilities(m, rec, e);
+	case OTHERS:
+		break;
+	}
+	return 0;
+}
+
+static size_t
+known_index(const struct json_member *m)
+{
+	size_t i;
+
+	for (i = 0; i < KNOWN; i++)
+		if (json_string_is(m->name, known[i]))
+			break;
+	return i;
+}
+
+static void
+forget(struct record *rec)
+{
+	free(rec->id);
+	free(rec->module);
+	rec->id = rec->module = NULL;
+	rec->mode = RECORD_CREATE_OR_UPDATE;
+	rec->edge = rec->disabled = rec->system_module = false;
+}
+
+int
+record_read(struct span line, struct record *rec, struct err *e)
+{
+	struct json_fault fault;
+	unsigned seen = 0;
+
+	forget(rec);
+	if (json_scan(line, &rec->json, &fault))
+		return err_set(e, BAD_DATA, NULL, "no JSON: %s at byte %zu",
+		    fault.reason, fault.offset + 1);
+	if (rec->json.kind != JSON_OBJECT)
+		return err_set(e, BAD_DATA, NULL, "no object");
+	for (size_t i = 0; i < rec->json.count; i++) {
+		const struct json_member *m = &rec->json.member[i];
+		size_t k = known_index(m);
+
+		if (k == KNOWN)
+			continue;
+		if (seen & 1u << k)
+			return err_set(
+			    e, BAD_DATA, NULL, "%s is there twice", known[k]);
+		seen |= 1u << k;
+		if (k < OTHERS && read_member((enum known)k, m, rec, e))
+			return -1;
+	}
+	if (!rec->id)
+		return err_set(e, BAD_DATA, NULL, "no id");
+	rec->system_module = rec->module && *rec->module == '$';
+	return 0;
+}
+
+void
+record_free(struct record *rec)
+{
+	forget(rec);
+	json_free(&rec->json);
+}
+
+static void
+add_text(struct buf *b, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	buf_printf(b, ",\"%s\":", name);
+	buf_json(b, text, strlen(text));
+}
+
+void
+outcome_write(struct out *o, const struct outcome *what)
+{
+	struct buf b = BUF_INIT;
+
+	buf_printf(&b, "{\"line\":%ld", what->line);
+	add_text(&b, "id", what->id);
+	add_text(&b, "moduleId", what->module);
+	add_text(&b, "tried", what->tried);
+	add_text(&b, "code", what->code);
+	add_text(&b, "message", what->text);
+	buf_printf(&b, ",\"retry\":%s}\n", what->retry ? "true" : "false");
+	out_span(o, buf_peek(&b));
+	buf_free(&b);
+}
