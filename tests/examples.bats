@@ -1,0 +1,82 @@
+# Every example in README, man/ and examples/ is run, as it stands there.
+# shellcheck shell=bash
+
+load helper
+
+setup_file() {
+    jq -nrc --argjson n 60 -f "$ROOT/examples/fleet.jq" \
+        >"$BATS_FILE_TMPDIR/fleet.txt"
+}
+
+# in_sim FILE: runs that shell text in an empty folder inside a simulator.
+in_sim() {
+    cd "$BATS_TEST_TMPDIR" || return
+    cp "$ROOT/examples/migrate.mk" .
+    hub-sim --from "$ROOT/examples/contoso.json" --group west-rg \
+        --registry "$BATS_FILE_TMPDIR/fleet.txt" --dest contoso-east -- \
+        bash -euo pipefail "$1"
+}
+
+# page_examples FILE: the commands of its EXAMPLES: lines after "$ ", and the
+# lines that go on after a backslash, a pipe or && at the end.
+page_examples() {
+    awk '/^\.Sh EXAMPLES/ { on = 1; next }
+        /^\.Sh/ { on = 0 }
+        !on { next }
+        /^\$ / { sub(/^\$ /, ""); print; more = /(\\|\||&&)$/; next }
+        more { print; more = /(\\|\||&&)$/ }' "$1" |
+        sed 's/\\e/\\/g; s/\\&//g; s/\\(aq/'\''/g; s/\\-/-/g; s/\\(ti/~/g'
+}
+
+@test "the examples of every manual page" {
+    for page in "$ROOT"/man/*.1; do
+        name=$(basename "$page" .1)
+        page_examples "$page" >"$BATS_TEST_TMPDIR/$name.sh"
+        grep -q "$name" "$BATS_TEST_TMPDIR/$name.sh" || {
+            echo "man/$name.1 has no example of $name"
+            return 1
+        }
+        expect_status 0 in_sim "$BATS_TEST_TMPDIR/$name.sh"
+        rm -rf "${BATS_TEST_TMPDIR:?}"/*
+    done
+}
+
+@test "the example of every --help" {
+    for t in "$ROOT"/tools/*.c; do
+        t=$(basename "$t" .c)
+        "$t" --help | sed -n '/^example:/,/^$/s/^    //p' >"$BATS_TEST_TMPDIR/$t.sh"
+        echo "--help of $t:"
+        cat "$BATS_TEST_TMPDIR/$t.sh"
+        # What a file in an example would hold.
+        cat >"$BATS_TEST_TMPDIR/before.sh" <<'EOF'
+hub-export -g west-rg contoso >contoso.json
+registry-dump >contoso.txt
+tmpl-rewrite --name contoso-east --location eastus <contoso.json >east.json
+key-inject <east.json | tmpl-deploy -q -g east-rg >/dev/null
+EOF
+        cat "$BATS_TEST_TMPDIR/before.sh" "$BATS_TEST_TMPDIR/$t.sh" >"$BATS_TEST_TMPDIR/all.sh"
+        expect_status 0 in_sim "$BATS_TEST_TMPDIR/all.sh"
+        rm -rf "${BATS_TEST_TMPDIR:?}"/*
+    done
+}
+
+@test "the examples of README, one after the other" {
+    sed -n 's/^    //p' "$ROOT/README.md" | grep -v '^make' >"$BATS_TEST_TMPDIR/readme.sh"
+    grep -q registry-diff "$BATS_TEST_TMPDIR/readme.sh"
+    expect_status 0 in_sim "$BATS_TEST_TMPDIR/readme.sh"
+}
+
+@test "examples/clone and examples/prove" {
+    echo "'$ROOT/examples/clone' west-rg contoso east-rg contoso-east eastus
+        '$ROOT/examples/prove'" >"$BATS_TEST_TMPDIR/x.sh"
+    expect_status 0 in_sim "$BATS_TEST_TMPDIR/x.sh"
+}
+
+@test "examples/migrate.mk, its plan first, and nothing done twice" {
+    echo 'make -s -f migrate.mk plan
+        make -s -f migrate.mk
+        [ -e proved ] && [ ! -s differences ]
+        make -f migrate.mk' >"$BATS_TEST_TMPDIR/x.sh"
+    expect_status 0 in_sim "$BATS_TEST_TMPDIR/x.sh"
+    has "is up to date"
+}
