@@ -1,0 +1,124 @@
+/*
+ * arm.h: what arm.c, iothubs.c, services.c and deploy.c share.
+ *
+ * A kind of resource is one row in a table: iothubs.c and services.c each have
+ * one, arm.c does for all of them what Resource Manager does for all of them
+ * (paths, groups, lists, tags, long-running operations, the deny knob).
+ *
+ * Failure is an invalid jv whose message is {"status": N, "body": {...}}:
+ * arm_fail() makes one in the standard envelope (CONTRACT 3.1), hub_fail() in
+ * the hub provider's flat form, arm_refuse() turns one into a reply.
+ */
+#ifndef ARM_ROOM_H
+#define ARM_ROOM_H
+
+#include "doc.h"
+#include "sim.h"
+
+enum { ARM_DEPTH = 6 };
+
+struct arm_kind;
+
+/* A resource id, taken apart.  Names are decoded; type and id are spelt as
+ * answers spell them, whatever the request did. */
+struct arm_id {
+	char *key;   /* the id in lower case: its place in the store */
+	char *id;
+	char *group; /* as the group was created */
+	char *name[ARM_DEPTH];
+	int depth;
+	const struct arm_kind *kind;
+};
+/* false: no resource id, or of a type that hub-sim does not have. */
+bool arm_id_parse(struct sim *s, const char *text, struct arm_id *out);
+void arm_id_free(struct arm_id *id);
+/* "Microsoft.Devices/IotHubs", any case, known? */
+bool arm_type_known(const char *type);
+
+/* How a PUT is meant. */
+enum arm_how {
+	/* At once and over when it returns, as a deployment wants it: the
+	 * deployment has its own time.  arm_put() is this. */
+	ARM_SETTLED = 0,
+	/* As a client's own PUT: a new hub is Activating for operation_ms. */
+	ARM_SLOW = 1,
+	/* --from: as if the hub had been there for long.  Masked keys are
+	 * replaced by the first key of what the endpoint points at, and a
+	 * system-assigned identity counts as having its roles. */
+	ARM_SEED = 2,
+};
+jv arm_put_as(
+    struct sim *s, const char *id, const char *api, jv body, enum arm_how how);
+
+/* {"name","location","id","tags"...}; invalid: no such group. */
+jv arm_group(struct sim *s, const char *group);
+/* 0, or -1 with *r filled where r is not NULL. */
+jv arm_group_put(struct sim *s, const char *group, jv body);
+/* All resources of a group as GET gives them, in the order they were made,
+ * parents first; of every group with NULL. */
+jv arm_group_resources(struct sim *s, const char *group);
+/* Removes it and what is in it; false: was not there. */
+bool arm_delete(struct sim *s, const char *id);
+
+__attribute__((format(printf, 3, 4))) jv arm_fail(
+    int status, const char *code, const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) jv hub_fail(
+    struct sim *s, int status, int code, const char *fmt, ...);
+void arm_refuse(struct sim_reply *r, jv failure);
+/* Like sim_json(), but numbers that libjq would alter come out as they came
+ * in (doc.h). */
+void arm_answer(struct sim_reply *r, int status, jv body);
+
+/* -- for the tables of kinds --------------------------------------------- */
+
+struct arm_kind {
+	const char *type;
+	int created, replaced; /* what PUT answers */
+	bool tracked;          /* has a location, may have tags */
+	bool global;           /* its name is unique in the whole world */
+	bool hub;              /* belongs to the hub provider */
+	/* The new stored body from what was sent; old is jv_null() for a new
+	 * one.  Consumes body and old. */
+	jv (*put)(struct sim *s, const struct arm_id *id, const char *api,
+	    jv body, jv old, enum arm_how how);
+	/* What comes into being with it. */
+	void (*born)(struct sim *s, const struct arm_id *id);
+	/* What GET shows of the stored body; NULL: all of it. */
+	jv (*view)(
+	    struct sim *s, const struct arm_id *id, const char *api, jv stored);
+	/* POST id/action.  jv_null(): no such action.  Consumes. */
+	jv (*action)(struct sim *s, const struct arm_id *id, jv stored,
+	    const char *action, jv request);
+};
+extern const struct arm_kind hub_kinds[], service_kinds[]; /* type NULL ends */
+
+/* The stored body; invalid: none.  key in lower case. */
+jv arm_load(struct sim *s, const char *key);
+void arm_store(struct sim *s, const struct arm_id *id, jv body);
+/* The key of the one resource of that type with that name, in any group;
+ * malloc'd, NULL: none. */
+char *arm_find_global(struct sim *s, const char *type, const char *name);
+/* Stored bodies of that type below that key (NULL: anywhere). */
+jv arm_list(struct sim *s, const char *type, const char *below);
+/* arm_keys() without the deny knob. */
+jv arm_keys_plain(struct sim *s, const char *id, const char *action, jv request);
+/* Short name of a region ("West US 2" too), malloc'd; NULL: no such region. */
+char *arm_region(jv given);
+const char *arm_region_title(const char *region); /* display name */
+const char *arm_region_pair(const char *region);  /* short name or NULL */
+char *arm_lower(const char *text);
+char *arm_text(jv object, const char *name); /* borrows object; or NULL */
+/* Text that a date and time can be made of, in the form of ARM. */
+jv arm_time(int64_t ms);
+
+/* iothubs.c */
+bool hub_handle(struct sim *s, const struct sim_request *q,
+    struct sim_reply *r, const struct arm_id *hub, int segment);
+void hub_put_http(struct sim *s, const struct sim_request *q,
+    struct sim_reply *r, const struct arm_id *id, const char *api, jv body);
+void hub_delete(struct sim *s, const struct sim_request *q,
+    struct sim_reply *r, const struct arm_id *id);
+void hub_forget(struct sim *s, const char *name); /* rows of a hub */
+void hub_reap(struct sim *s); /* what was deleted long enough ago, goes */
+
+#endif
