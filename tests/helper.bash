@@ -8,7 +8,7 @@
 ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
 export ROOT
 : "${O:=$ROOT/build}"
-export O PATH="$O/bin:$PATH"
+export O PATH="${HUBPIPE_BIN:-$O/bin}:$O/bin:$PATH"
 export FIXTURES="$ROOT/tests/fixtures"
 SHARED=$ROOT/../shared
 export SHARED
