@@ -64,10 +64,23 @@ record_mode_name(enum record_mode m)
 	return modes[m];
 }
 
+/* Its wording is not known (CONTRACT 16.3); what it must speak of is. */
 bool
 record_is_comment(struct span line)
 {
-	return line.len && !strchr("{[\"", *line.at) && *line.at;
+	static const char *const words[] = { "warn", "key", "auth", "exclu",
+		"secret", "credential" };
+	char text[512];
+	size_t n = line.len < sizeof text ? line.len : sizeof text - 1;
+
+	if (!n || strchr("{[\"", *line.at) || !*line.at)
+		return false;
+	memcpy(text, line.at, n);
+	text[n] = '\0';
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcasestr(text, words[i]))
+			return true;
+	return *text == '#';
 }
 
 static bool

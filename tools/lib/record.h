@@ -45,8 +45,9 @@ struct record {
 int record_read(struct span line, struct record *rec, struct err *e);
 void record_free(struct record *rec);
 
-/* A line that is no record but the service's own warning at the top of an
- * export without keys: does not begin with '{' (CONTRACT 16.3). */
+/* The service's own warning, in plain words, at the top of an export without
+ * keys (CONTRACT 16.3)?  Ask for the first line only: other lines that are no
+ * JSON are rejects. */
 bool record_is_comment(struct span line);
 
 /* One line of outcomes: never any part of the record but its ids. */

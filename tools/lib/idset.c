@@ -1,0 +1,86 @@
+/* idset.c: a set of registry ids; see idset.h. */
+#include "idset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "msg.h"
+
+__extension__ typedef unsigned __int128 uint128;
+
+/* FNV-1a of 128 bits.  No id holds the '/' that stands before the module. */
+static struct idset_slot
+hash_of(const char *id, const char *module)
+{
+	const uint128 prime = ((uint128)1 << 88) + 0x13b;
+	uint128 h = (uint128)0x6c62272e07bb0142 << 64 | 0x62b821756295c58d;
+	struct idset_slot s = { .value = 0 };
+
+	for (; *id; id++)
+		h = (h ^ (unsigned char)*id) * prime;
+	if (module)
+		h = (h ^ '/') * prime;
+	for (; module && *module; module++)
+		h = (h ^ (unsigned char)*module) * prime;
+	s.hash[0] = (uint64_t)(h >> 64);
+	s.hash[1] = (uint64_t)h | 1; /* never both 0 */
+	return s;
+}
+
+static struct idset_slot *
+slot_of(const struct idset *s, const uint64_t hash[2])
+{
+	size_t i = (size_t)(hash[0] ^ hash[1] >> 1) & (s->size - 1);
+
+	while (s->slot[i].hash[1] &&
+	       memcmp(s->slot[i].hash, hash, sizeof s->slot[i].hash) != 0)
+		i = (i + 1) & (s->size - 1);
+	return &s->slot[i];
+}
+
+uint64_t *
+idset_find(const struct idset *s, const char *id, const char *module)
+{
+	struct idset_slot key = hash_of(id, module), *at;
+
+	if (!s->size)
+		return NULL;
+	at = slot_of(s, key.hash);
+	return at->hash[1] ? &at->value : NULL;
+}
+
+static void
+grow(struct idset *s)
+{
+	struct idset old = *s;
+
+	s->size = old.size ? 2 * old.size : 256;
+	s->slot = xcalloc(s->size, sizeof *s->slot);
+	for (size_t i = 0; i < old.size; i++)
+		if (old.slot[i].hash[1])
+			*slot_of(s, old.slot[i].hash) = old.slot[i];
+	free(old.slot);
+}
+
+uint64_t *
+idset_add(struct idset *s, const char *id, const char *module, bool *added)
+{
+	struct idset_slot key = hash_of(id, module), *at;
+
+	if (4 * s->count >= 3 * s->size)
+		grow(s);
+	at = slot_of(s, key.hash);
+	*added = !at->hash[1];
+	if (*added) {
+		*at = key;
+		s->count++;
+	}
+	return &at->value;
+}
+
+void
+idset_free(struct idset *s)
+{
+	free(s->slot);
+	*s = (struct idset){ .size = 0 };
+}

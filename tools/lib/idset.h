@@ -1,0 +1,33 @@
+/*
+ * idset.h: a set of registry ids (device, or device and module), each with a
+ * number of the caller's.  24 bytes a slot: it keeps a 128-bit hash and not
+ * the text, so that a million ids stay under 64 MB.  The hash is no secret
+ * and no proof: who acts on a hit compares the ids it stands for.
+ */
+#ifndef IDSET_H
+#define IDSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct idset_slot {
+	uint64_t hash[2]; /* both 0: free */
+	uint64_t value;
+};
+
+/* Starts zeroed, ends with idset_free(). */
+struct idset {
+	struct idset_slot *slot;
+	size_t size, count; /* size is a power of two */
+};
+
+/* The value of an id, or NULL; module NULL for a device.  Borrowed until the
+ * next idset_add(). */
+uint64_t *idset_find(const struct idset *s, const char *id, const char *module);
+/* The same, made with value 0 when it was not there: *added tells. */
+uint64_t *idset_add(
+    struct idset *s, const char *id, const char *module, bool *added);
+void idset_free(struct idset *s);
+
+#endif
