@@ -22,6 +22,7 @@ extern const struct opt arm_opts[];
 struct arm;
 
 struct arm *arm_open(void); /* makes its own http and cred; dies */
+struct arm *arm_open_on(struct http *http); /* http is borrowed */
 struct http *arm_http(struct arm *a);
 struct cred *arm_cred(struct arm *a);
 /* From -s, AZURE_SUBSCRIPTION_ID or az; dies with BAD_USAGE if none. */
@@ -29,7 +30,9 @@ const char *arm_subscription(struct arm *a);
 void arm_close(struct arm *a);
 
 /* One call as data: {"method","path","api","body"?,"repeat"?:bool}.
- * path begins with /; "repeat" defaults to true but for POST. */
+ * path begins with /, or is a URL that ARM gave (a nextLink, an operation),
+ * which is refused when it leads to another host: the token would go there.
+ * "repeat" defaults to true but for POST. */
 jv arm_request(const char *method, const char *api, jv body,
     const char *path_fmt, ...) __attribute__((format(printf, 4, 5)));
 
@@ -60,6 +63,10 @@ jv arm_list(struct arm *a, jv request);
 /* The innermost code and message of any ARM error body, the flat hub form and
  * JSON in strings included: {"code","message"}.  CONTRACT 3.1, 9.5. */
 jv arm_error(jv body);
+/* What such an answer means for the exit status. */
+enum status arm_status(int http, jv error);
+/* Keys and signatures in a text that quotes a request become ****. */
+char *arm_masked(const char *text);
 
 /* /subscriptions/S/resourceGroups/G/providers/NS/type/name[/type/name]... to
  * {"subscription","group","type","names":[...]}; invalid when it is none. */

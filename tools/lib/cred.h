@@ -10,6 +10,8 @@
 
 #include "http.h"
 
+extern const struct opt cred_opts[]; /* --credential; part of arm_opts */
+
 struct cred;
 
 /* prefix NULL: the value of --credential, else none.  http is borrowed. */

@@ -7,9 +7,10 @@
  * may have acted (no answer, half an answer, 500, 502, 503, 504) is repeated
  * only if HTTP_REPEAT says that doing it twice is the same as once; otherwise
  * the caller gets it marked ambiguous and has to look.  Waits: Retry-After or
- * x-ms-retry-after-ms where given; else full jitter from --retry-delay,
- * doubled each time up to 60 s (429: CONTRACT 11.4), until
- * --retry-max-time is over.
+ * x-ms-retry-after-ms where given; else full jitter of 0.5 s doubled each time
+ * up to 30 s, and for 429 half to all of 10 s doubled up to 60 s (CONTRACT
+ * 11.4); --retry-delay replaces both first steps.  No repeat begins later than
+ * --retry-max-time after the first try.
  *
  * HUBPIPE_CONNECT_TO=ADDR:PORT leads every host there (hub-sim); one line on
  * stderr says so.  SSL_CERT_FILE names the CA bundle.  HTTPS_PROXY and
@@ -41,8 +42,9 @@ enum http_repeat {
 struct http_reply {
 	int status;      /* HTTP status; 0: no answer worth the name */
 	struct buf body; /* may be taken by the callee: set .at = NULL */
-	struct buf head; /* header lines */
-	bool ambiguous;  /* it may or may not have been applied */
+	struct buf head; /* header lines, each ended by a zero byte */
+	bool ambiguous;  /* no 2xx came, and it may have been applied; the
+			  * doubt of an earlier attempt stays */
 	int attempts;    /* how many times it was sent */
 	struct err err;  /* filled when status is 0, or auth failed */
 };
@@ -60,7 +62,8 @@ typedef int http_authorize(
     void *auth, bool refused, struct buf *value, struct err *e);
 
 /* Called once per request, from http_send, http_wait or http_drain.  The
- * reply and all it holds go when it returns.  It may send new requests. */
+ * reply and all it holds go when it returns.  It may send new requests: these
+ * are queued, not waited for, when all slots are taken. */
 typedef void http_done(struct http_reply *reply, void *ctx);
 
 struct http_request {
@@ -70,7 +73,11 @@ struct http_request {
 	const char *content_type; /* static; NULL: application/json */
 	char *headers[6];   /* malloc'd "Name: value", consumed; NULL ends */
 	enum http_repeat repeat;
-	bool retry_conflict; /* 409 means: not now (409002); repeat */
+	bool retry_conflict; /* 409 of a hub in transition (409002): repeat */
+	bool expect_json;    /* a 2xx without a body is half an answer */
+	bool no_retry;       /* the first answer, or none, is the last */
+	double timeout;      /* seconds for one attempt; 0: --timeout */
+	double delay;        /* seconds before it is sent first */
 	http_authorize *authorize; /* NULL: none */
 	void *auth;
 	struct pace *pace;  /* borrowed; NULL: none */
@@ -95,6 +102,10 @@ void http_drain(struct http *h);
 void http_one(struct http *h, struct http_request *r, struct http_reply *into);
 void http_reply_free(struct http_reply *r);
 void http_close(struct http *h);
+
+/* Seconds that the answer asks us to wait (x-ms-retry-after-ms, Retry-After
+ * in seconds or as a date); -1 when it does not. */
+double http_retry_after(const struct http_reply *r);
 
 /* Sleeps, but callbacks of requests in flight go on. */
 void http_sleep(struct http *h, double seconds);

@@ -15,6 +15,8 @@ double pace_take(struct pace *p, double cost);
 void pace_refused(struct pace *p, double wait);
 /* cost operations went through. */
 void pace_accepted(struct pace *p, double cost);
+/* For tests: another clock, in seconds. */
+void pace_clock(struct pace *p, double (*clock)(void));
 void pace_free(struct pace *p);
 
 #endif
