@@ -70,8 +70,8 @@ arm_subscription(struct arm *a)
 {
 	if (!a->subscription)
 		a->subscription = subscription_option
-		    ? subscription_option
-		    : cred_subscription(a->cred);
+				      ? subscription_option
+				      : cred_subscription(a->cred);
 	if (!a->subscription)
 		die(BAD_USAGE, NULL,
 		    "no subscription known (give -s ID or a full resource id, "
@@ -89,8 +89,8 @@ arm_close(struct arm *a)
 }
 
 jv
-arm_request(const char *method, const char *api, jv body, const char *path_fmt,
-    ...)
+arm_request(
+    const char *method, const char *api, jv body, const char *path_fmt, ...)
 {
 	jv r = jv_object();
 	va_list ap;
@@ -186,7 +186,7 @@ says_something(jv error)
 	jv code = jv_at(jv_copy(error), "code");
 	jv message = jv_at(error, "message");
 	bool yes = jv_get_kind(message) == JV_KIND_STRING ||
-	    jv_get_kind(code) == JV_KIND_STRING;
+		   jv_get_kind(code) == JV_KIND_STRING;
 
 	jv_free(code);
 	jv_free(message);
@@ -329,14 +329,13 @@ arm_status(int http, jv error)
 	if (http == 404)
 		s = ANSWER_NO;
 	else if (http == 0 || http == 408 || http == 429 || http >= 500 ||
-	    n == 409002 || n / 1000 == 429 || n / 1000 >= 500)
+		 n == 409002 || n / 1000 == 429 || n / 1000 >= 500)
 		s = REMOTE_RETRY;
-	else if (c &&
-	    (!strcasecmp(c, "TooManyRequests") ||
-		!strcasecmp(c, "ServerTimeout") ||
-		!strcasecmp(c, "ServiceUnavailable") ||
-		!strcasecmp(c, "InternalServerError") ||
-		!strcasecmp(c, "DeploymentActive")))
+	else if (c && (!strcasecmp(c, "TooManyRequests") ||
+			  !strcasecmp(c, "ServerTimeout") ||
+			  !strcasecmp(c, "ServiceUnavailable") ||
+			  !strcasecmp(c, "InternalServerError") ||
+			  !strcasecmp(c, "DeploymentActive")))
 		s = REMOTE_RETRY;
 	jv_free(code);
 	return s;
@@ -442,7 +441,8 @@ right_of(const struct call *c)
 	for (next = p; (next = strcasestr(next, "/providers/"));)
 		p = next += strlen("/providers/");
 	if (p == c->url)
-		buf_text(&b, "Microsoft.Resources/subscriptions/resourceGroups");
+		buf_text(
+		    &b, "Microsoft.Resources/subscriptions/resourceGroups");
 	for (; p != c->url && *p && *p != '?'; n++) {
 		size_t len = strcspn(p, "/?");
 		bool last = p[len] != '/';
@@ -454,11 +454,11 @@ right_of(const struct call *c)
 		}
 		p += len + !last;
 	}
-	buf_text(&b, post                      ? "/action"
-		: !strcmp(c->method, "GET")    ? "/read"
-		: !strcmp(c->method, "HEAD")   ? "/read"
-		: !strcmp(c->method, "DELETE") ? "/delete"
-					       : "/write");
+	buf_text(&b, post                           ? "/action"
+		     : !strcmp(c->method, "GET")    ? "/read"
+		     : !strcmp(c->method, "HEAD")   ? "/read"
+		     : !strcmp(c->method, "DELETE") ? "/delete"
+						    : "/write");
 	return b.at;
 }
 
@@ -486,8 +486,7 @@ failure(struct call *c, int http, jv error, double skew)
 		buf_printf(&text, " (%s needs the right '%s' there)",
 		    cred_principal(c->arm->cred), right);
 	if (http == 401 && (skew > 300 || skew < -300))
-		buf_printf(&text,
-		    " (the clock of this machine is %.0f s %s)",
+		buf_printf(&text, " (the clock of this machine is %.0f s %s)",
 		    skew < 0 ? -skew : skew, skew > 0 ? "behind" : "ahead");
 	else if (http == 401)
 		buf_printf(&text,
@@ -510,8 +509,8 @@ static void answered(struct http_reply *r, void *ctx);
 static void
 send_call(struct call *c, const char *method, const char *url, double delay)
 {
-	jv body = c->phase == SENT ? jv_at(jv_copy(c->request), "body")
-				   : jv_null();
+	jv body =
+	    c->phase == SENT ? jv_at(jv_copy(c->request), "body") : jv_null();
 	jv repeat = jv_at(jv_copy(c->request), "repeat");
 	struct http_request r = { .delay = delay,
 		.authorize = authorize,
@@ -520,24 +519,24 @@ send_call(struct call *c, const char *method, const char *url, double delay)
 		.ctx = c,
 		.principal = cred_principal(c->arm->cred) };
 
-	r.method = !strcmp(method, "GET") ? "GET"
-	    : !strcmp(method, "PUT")	  ? "PUT"
-	    : !strcmp(method, "POST")	  ? "POST"
-	    : !strcmp(method, "HEAD")	  ? "HEAD"
-	    : !strcmp(method, "PATCH")	  ? "PATCH"
-	    : !strcmp(method, "DELETE")	  ? "DELETE"
-					  : NULL;
+	r.method = !strcmp(method, "GET")      ? "GET"
+		   : !strcmp(method, "PUT")    ? "PUT"
+		   : !strcmp(method, "POST")   ? "POST"
+		   : !strcmp(method, "HEAD")   ? "HEAD"
+		   : !strcmp(method, "PATCH")  ? "PATCH"
+		   : !strcmp(method, "DELETE") ? "DELETE"
+					       : NULL;
 	if (!r.method)
 		bug("no method '%s'", method);
 	r.url = xstrdup(url);
-	r.repeat = jv_get_kind(repeat) == JV_KIND_TRUE	? HTTP_REPEAT
-	    : jv_get_kind(repeat) == JV_KIND_FALSE	? HTTP_ONCE
-	    : !strcmp(method, "POST")			? HTTP_ONCE
-							: HTTP_REPEAT;
+	r.repeat = jv_get_kind(repeat) == JV_KIND_TRUE    ? HTTP_REPEAT
+		   : jv_get_kind(repeat) == JV_KIND_FALSE ? HTTP_ONCE
+		   : !strcmp(method, "POST")              ? HTTP_ONCE
+							  : HTTP_REPEAT;
 	r.expect_json = !strcmp(method, "GET") && c->phase != POLL_LOCATION;
 	/* Children of a hub in transition are refused for a while (4.2). */
 	r.retry_conflict = strcmp(method, "GET") != 0 && !c->raw &&
-	    strcasestr(url, "/Microsoft.Devices/IotHubs/");
+			   strcasestr(url, "/Microsoft.Devices/IotHubs/");
 	if (jv_is_valid(body) && jv_get_kind(body) != JV_KIND_NULL)
 		doc_compact(body, &r.body);
 	else
@@ -547,13 +546,13 @@ send_call(struct call *c, const char *method, const char *url, double delay)
 		const char *path = strstr(url, "://");
 
 		path = path ? strchr(path + 3, '/') : NULL;
-		r.audit = !strcmp(method, "PUT") ? "put"
-		    : !strcmp(method, "PATCH")	 ? "patch"
-		    : !strcmp(method, "DELETE")	 ? "delete"
-						 : "post";
+		r.audit = !strcmp(method, "PUT")      ? "put"
+			  : !strcmp(method, "PATCH")  ? "patch"
+			  : !strcmp(method, "DELETE") ? "delete"
+						      : "post";
 		r.target = "Azure Resource Manager";
-		r.audit_id =
-		    xstrndup(path ? path : url, strcspn(path ? path : url, "?"));
+		r.audit_id = xstrndup(
+		    path ? path : url, strcspn(path ? path : url, "?"));
 	}
 	jv_free(repeat);
 	http_send(c->arm->http, &r);
@@ -592,8 +591,7 @@ read_back(struct call *c)
 static jv
 reply_json(const struct http_reply *r)
 {
-	if (r->body.len == 0 ||
-	    strspn(r->body.at, " \t\r\n") == r->body.len)
+	if (r->body.len == 0 || strspn(r->body.at, " \t\r\n") == r->body.len)
 		return jv_null();
 	return doc_parse(buf_peek(&r->body), "answer");
 }
@@ -608,11 +606,11 @@ is_put(const struct call *c)
 static int
 progress_of(jv word)
 {
-	int p = jv_get_kind(word) != JV_KIND_STRING	? 1
-	    : jv_string_is_nocase(jv_copy(word), "Succeeded") ? 1
-	    : jv_string_is_nocase(jv_copy(word), "Failed")    ? -1
-	    : jv_string_is_nocase(jv_copy(word), "Canceled")  ? -1
-							      : 0;
+	int p = jv_get_kind(word) != JV_KIND_STRING               ? 1
+		: jv_string_is_nocase(jv_copy(word), "Succeeded") ? 1
+		: jv_string_is_nocase(jv_copy(word), "Failed")    ? -1
+		: jv_string_is_nocase(jv_copy(word), "Canceled")  ? -1
+								  : 0;
 
 	jv_free(word);
 	return p;
@@ -649,15 +647,14 @@ first_answered(struct call *c, const struct http_reply *r, jv body)
 {
 	const char *status = http_header(r, "Azure-AsyncOperation");
 	const char *location = http_header(r, "Location");
-	bool long_running = strcmp(c->method, "GET") != 0 &&
-	    strcmp(c->method, "HEAD") != 0;
+	bool long_running =
+	    strcmp(c->method, "GET") != 0 && strcmp(c->method, "HEAD") != 0;
 	int p;
 
 	if (long_running && location)
 		c->location = xstrdup(location);
 	if (long_running && status) {
-		c->request =
-		    jv_put(c->request, "polled", jv_string(status));
+		c->request = jv_put(c->request, "polled", jv_string(status));
 		poll_url(c, POLL_STATUS, status, r);
 	} else if (long_running && r->status == 202 && location)
 		poll_url(c, POLL_LOCATION, location, r);
@@ -720,8 +717,8 @@ took(struct call *c, const struct http_reply *r, jv body)
 		location_polled(c, r, body);
 		break;
 	case POLL_RESOURCE:
-		switch (progress_of(jv_path(
-		    jv_copy(body), "properties.provisioningState"))) {
+		switch (progress_of(
+		    jv_path(jv_copy(body), "properties.provisioningState"))) {
 		case 0:
 			jv_free(body);
 			poll_url(c, POLL_RESOURCE, c->url, r);
@@ -760,8 +757,7 @@ raw_answer(const struct http_reply *r)
 	}
 	out = jv_put(out, "status", jv_number(r->status));
 	out = jv_put(out, "headers", headers);
-	out = jv_put(out, "ambiguous",
-	    r->ambiguous ? jv_true() : jv_false());
+	out = jv_put(out, "ambiguous", r->ambiguous ? jv_true() : jv_false());
 	return out;
 }
 
@@ -795,8 +791,7 @@ answered(struct http_reply *r, void *ctx)
 		jv_free(body);
 		body = jv_text("HTTP %d, no JSON", r->status);
 	}
-	c->result =
-	    failure(c, r->status, arm_error(body), http_clock_skew(r));
+	c->result = failure(c, r->status, arm_error(body), http_clock_skew(r));
 }
 
 static void
@@ -1029,13 +1024,12 @@ find_hub(struct arm *a, const char *name, const char *group)
 	const char *sub = arm_subscription(a);
 	char *where = group ? xasprintf("resource group '%s'", group)
 			    : xasprintf("subscription '%s'", sub);
-	jv hubs = group
-	    ? arm_list(a,
-		  arm_request("GET", ARM_API_HUB, jv_null(),
-		      "/subscriptions/%s/resourceGroups/%s/" HUBS, sub, group))
-	    : arm_list(a,
-		  arm_request("GET", ARM_API_HUB, jv_null(),
-		      "/subscriptions/%s/" HUBS, sub));
+	jv hubs =
+	    group ? arm_list(a, arm_request("GET", ARM_API_HUB, jv_null(),
+				    "/subscriptions/%s/resourceGroups/%s/" HUBS,
+				    sub, group))
+		  : arm_list(a, arm_request("GET", ARM_API_HUB, jv_null(),
+				    "/subscriptions/%s/" HUBS, sub));
 	jv found = jv_null();
 
 	if (!jv_is_valid(hubs)) {
@@ -1058,9 +1052,8 @@ find_hub(struct arm *a, const char *name, const char *group)
 	jv_free(hubs);
 	free(where);
 	/* A list may say less than a GET. */
-	hubs = arm_call(a,
-	    arm_request("GET", ARM_API_HUB, jv_null(), "%s",
-		jv_string_value(found)));
+	hubs = arm_call(a, arm_request("GET", ARM_API_HUB, jv_null(), "%s",
+			       jv_string_value(found)));
 	jv_free(found);
 	return hubs;
 }
@@ -1085,9 +1078,8 @@ arm_hub(struct arm *a, const char *operand, const char *group)
 		return hub;
 	}
 	id = arm_id_parse(operand);
-	if (!jv_is_valid(id) ||
-	    !jv_string_is_nocase(
-		jv_at(jv_copy(id), "type"), "Microsoft.Devices/IotHubs")) {
+	if (!jv_is_valid(id) || !jv_string_is_nocase(jv_at(jv_copy(id), "type"),
+				    "Microsoft.Devices/IotHubs")) {
 		jv_free(id);
 		return jv_fail(
 		    BAD_USAGE, operand, "no resource id of an IoT hub");

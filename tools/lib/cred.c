@@ -78,7 +78,7 @@ static bool
 environment_is_set(const struct cred *c)
 {
 	return c->tenant && c->client &&
-	    (c->secret || c->certificate || c->federated);
+	       (c->secret || c->certificate || c->federated);
 }
 
 const char *
@@ -97,8 +97,8 @@ read_file(const char *path, struct buf *into, struct err *e)
 	size_t n;
 
 	if (!f)
-		return err_set(e, LOCAL_FAILURE, path, "cannot open: %s",
-		    strerror(errno));
+		return err_set(
+		    e, LOCAL_FAILURE, path, "cannot open: %s", strerror(errno));
 	while ((n = fread(part, 1, sizeof part, f)) > 0)
 		buf_add(into, part, n);
 	OPENSSL_cleanse(part, sizeof part);
@@ -133,8 +133,8 @@ sign_rs256(struct buf *jwt, EVP_PKEY *key)
 
 	if (ctx &&
 	    EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
-	    EVP_DigestSign(ctx, NULL, &n, (unsigned char *)jwt->at,
-		jwt->len) == 1) {
+	    EVP_DigestSign(ctx, NULL, &n, (unsigned char *)jwt->at, jwt->len) ==
+		1) {
 		sig = xmalloc(n);
 		if (EVP_DigestSign(ctx, sig, &n, (unsigned char *)jwt->at,
 			jwt->len) == 1) {
@@ -317,9 +317,9 @@ token_refused(struct cred *c, struct http_reply *r, struct err *e)
 	    c->client, "login failed: %s (HTTP %d; check %s%sAZURE_%s)",
 	    text ? text : "no reason given", r->status,
 	    c->prefix ? c->prefix : "", c->prefix ? "_" : "",
-	    c->secret            ? "CLIENT_SECRET"
-		: c->certificate ? "CLIENT_CERTIFICATE_PATH"
-				 : "FEDERATED_TOKEN_FILE");
+	    c->secret        ? "CLIENT_SECRET"
+	    : c->certificate ? "CLIENT_CERTIFICATE_PATH"
+			     : "FEDERATED_TOKEN_FILE");
 	free(text);
 	return -1;
 }
@@ -342,8 +342,8 @@ from_environment(struct cred *c, const char *audience, struct err *e)
 	len = strlen(host);
 	while (len && host[len - 1] == '/')
 		len--;
-	r.url = xasprintf(
-	    "%.*s/%s/oauth2/v2.0/token", (int)len, host, c->tenant);
+	r.url =
+	    xasprintf("%.*s/%s/oauth2/v2.0/token", (int)len, host, c->tenant);
 	form(&r.body, "client_id", c->client);
 	form(&r.body, "scope", scope);
 	form(&r.body, "grant_type", "client_credentials");
@@ -377,9 +377,8 @@ from_managed(struct cred *c, const char *audience, struct err *e)
 	struct buf url = BUF_INIT;
 	int rc = -1;
 
-	buf_text(&url,
-	    "http://169.254.169.254/metadata/identity/oauth2/token"
-	    "?api-version=2018-02-01&resource=");
+	buf_text(&url, "http://169.254.169.254/metadata/identity/oauth2/token"
+		       "?api-version=2018-02-01&resource=");
 	buf_url(&url, audience, strlen(audience));
 	if (c->client) {
 		buf_text(&url, "&client_id=");
@@ -405,8 +404,8 @@ read_all(int fd, struct buf *into)
 	char part[4096];
 	ssize_t n;
 
-	while ((n = read(fd, part, sizeof part)) > 0 ||
-	    (n < 0 && errno == EINTR))
+	while (
+	    (n = read(fd, part, sizeof part)) > 0 || (n < 0 && errno == EINTR))
 		if (n > 0)
 			buf_add(into, part, (size_t)n);
 	OPENSSL_cleanse(part, sizeof part);
@@ -429,9 +428,11 @@ run_az(char *const argv[], struct err *e)
 		return jv_invalid();
 	}
 	(void)posix_spawn_file_actions_init(&fa);
-	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
+	(void)posix_spawn_file_actions_addopen(
+	    &fa, 0, "/dev/null", O_RDONLY, 0);
 	(void)posix_spawn_file_actions_adddup2(&fa, fd[1], 1);
-	(void)posix_spawn_file_actions_addopen(&fa, 2, "/dev/null", O_WRONLY, 0);
+	(void)posix_spawn_file_actions_addopen(
+	    &fa, 2, "/dev/null", O_WRONLY, 0);
 	rc = posix_spawnp(&pid, "az", &fa, NULL, argv, environ);
 	(void)posix_spawn_file_actions_destroy(&fa);
 	(void)close(fd[1]);
@@ -446,8 +447,8 @@ run_az(char *const argv[], struct err *e)
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	result = WIFEXITED(status) && WEXITSTATUS(status) == 0
-	    ? doc_parse(buf_peek(&out), "az")
-	    : jv_invalid();
+		     ? doc_parse(buf_peek(&out), "az")
+		     : jv_invalid();
 	buf_wipe(&out);
 	if (!jv_is_valid(result)) {
 		jv_free(result);

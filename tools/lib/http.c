@@ -29,7 +29,8 @@ static const char *timeout_text = "60", *delay_text, *max_text = "600";
 static const char *audit_path;
 
 const struct opt http_opts[] = {
-	OPT_NUMBER('j', "jobs", "N", &jobs, "run N requests at once (default 8)"),
+	OPT_NUMBER(
+	    'j', "jobs", "N", &jobs, "run N requests at once (default 8)"),
 	OPT_TEXT(0, "timeout", "SECONDS", &timeout_text,
 	    "give up one try after SECONDS (default 60)"),
 	OPT_TEXT(0, "retry-delay", "SECONDS", &delay_text,
@@ -50,14 +51,14 @@ struct item {
 	CURLcode result;
 	double first, sent, due;
 	int throttles, failures; /* so far, each with its own back-off */
-	int sends;        /* within one try: libcurl repeats by itself */
-	bool urgent;      /* sent by an authorize hook */
-	bool refused;     /* got a 401: the hook must renew */
-	bool doubt;       /* an attempt may have been applied */
-	bool head_whole;  /* the empty line after the headers came */
-	bool throttled;   /* waits because the service said so */
-	bool paid;        /* its pace has been taken */
-	bool dead;        /* could not be started; reply.err says why */
+	int sends;               /* within one try: libcurl repeats by itself */
+	bool urgent;             /* sent by an authorize hook */
+	bool refused;            /* got a 401: the hook must renew */
+	bool doubt;              /* an attempt may have been applied */
+	bool head_whole;         /* the empty line after the headers came */
+	bool throttled;          /* waits because the service said so */
+	bool paid;               /* its pace has been taken */
+	bool dead;               /* could not be started; reply.err says why */
 };
 TAILQ_HEAD(items, item);
 
@@ -110,8 +111,8 @@ check_connect_to(const char *value)
 	size_t len = colon ? (size_t)(colon - value) : 0;
 	char *end = NULL;
 	long port = colon && colon[1] >= '0' && colon[1] <= '9'
-	    ? strtol(colon + 1, &end, 10)
-	    : 0;
+			? strtol(colon + 1, &end, 10)
+			: 0;
 	bool six = len > 2 && value[0] == '[' && value[len - 1] == ']';
 
 	if (!len || !end || *end || port < 1 || port > 65535 ||
@@ -358,10 +359,10 @@ set_body(CURL *c, const struct item *it)
 		(void)curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
 	else if (it->r.body.len || !strcmp(m, "POST") || !strcmp(m, "PUT")) {
 		(void)curl_easy_setopt(c, CURLOPT_POST, 1L);
-		(void)curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE,
-		    (curl_off_t)it->r.body.len);
-		(void)curl_easy_setopt(c, CURLOPT_POSTFIELDS,
-		    it->r.body.at ? it->r.body.at : "");
+		(void)curl_easy_setopt(
+		    c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)it->r.body.len);
+		(void)curl_easy_setopt(
+		    c, CURLOPT_POSTFIELDS, it->r.body.at ? it->r.body.at : "");
 	}
 }
 
@@ -531,7 +532,7 @@ http_retry_after(const struct http_reply *r)
 	if (curl_getdate(s, NULL) != -1) {
 		/* By the server's clock, where it tells it. */
 		wait = (double)(curl_getdate(s, NULL) - time(NULL)) -
-		    http_clock_skew(r);
+		       http_clock_skew(r);
 		return wait > 0 ? wait : 0;
 	}
 	return -1;
@@ -621,8 +622,9 @@ hopeless(CURLcode c, struct err *e, const char *host, const char *ca)
 		err_set(e, REMOTE_REFUSED, host,
 		    "its certificate is not trusted: %s%s%s%s",
 		    curl_easy_strerror(c),
-		    ca ? " (SSL_CERT_FILE is '" : " (SSL_CERT_FILE names a "
-						  "bundle of trusted CAs",
+		    ca ? " (SSL_CERT_FILE is '"
+		       : " (SSL_CERT_FILE names a "
+			 "bundle of trusted CAs",
 		    ca ? ca : "", ca ? "')" : ")");
 		return true;
 	case CURLE_SSL_CACERT_BADFILE:
@@ -655,8 +657,7 @@ never_sent(const struct item *it)
 	case CURLE_ABORTED_BY_CALLBACK: /* before_send() */
 		return false;
 	default:
-		(void)curl_easy_getinfo(
-		    it->easy, CURLINFO_REQUEST_SIZE, &sent);
+		(void)curl_easy_getinfo(it->easy, CURLINFO_REQUEST_SIZE, &sent);
 		return sent == 0;
 	}
 }
@@ -710,7 +711,8 @@ finish(struct http *h, struct item *it)
 
 	if (!it->urgent)
 		h->active--;
-	reply.ambiguous = it->doubt && (reply.status < 200 || reply.status > 299);
+	reply.ambiguous =
+	    it->doubt && (reply.status < 200 || reply.status > 299);
 	free(it->r.url);
 	buf_wipe(&it->r.body);
 	for (size_t i = 0; i < 6 && it->r.headers[i]; i++)
@@ -783,10 +785,9 @@ read_answer(struct http *h, struct item *it, bool *sure, bool *hope)
 		    it->r.timeout > 0 ? it->r.timeout : h->timeout);
 	else
 		err_set(&r->err, REMOTE_RETRY, name, "%s",
-		    curl_easy_strerror(
-			it->result == CURLE_ABORTED_BY_CALLBACK
-			    ? CURLE_GOT_NOTHING
-			    : it->result));
+		    curl_easy_strerror(it->result == CURLE_ABORTED_BY_CALLBACK
+					   ? CURLE_GOT_NOTHING
+					   : it->result));
 	if (it->result == CURLE_COULDNT_RESOLVE_HOST &&
 	    it->failures + 1 >= DNS_TRIES)
 		*hope = false;
@@ -809,10 +810,10 @@ again(struct http *h, struct item *it, bool sure, double *wait)
 		if (it->r.pace)
 			pace_refused(it->r.pace, *wait);
 	} else if (s == 409 && it->r.retry_conflict && r->body.at &&
-	    memmem(r->body.at, r->body.len, "409002", 6))
+		   memmem(r->body.at, r->body.len, "409002", 6))
 		*wait = wait_failed(h, it);
 	else if (s == 0 || s == 408 || s == 500 || s == 502 || s == 503 ||
-	    s == 504) {
+		 s == 504) {
 		if (!sure && it->r.repeat != HTTP_REPEAT)
 			return false;
 		*wait = wait_failed(h, it);

@@ -67,11 +67,11 @@ typedef int http_authorize(
 typedef void http_done(struct http_reply *reply, void *ctx);
 
 struct http_request {
-	const char *method; /* static text */
-	char *url;          /* malloc'd, consumed */
-	struct buf body;    /* consumed */
+	const char *method;       /* static text */
+	char *url;                /* malloc'd, consumed */
+	struct buf body;          /* consumed */
 	const char *content_type; /* static; NULL: application/json */
-	char *headers[6];   /* malloc'd "Name: value", consumed; NULL ends */
+	char *headers[6]; /* malloc'd "Name: value", consumed; NULL ends */
 	enum http_repeat repeat;
 	bool retry_conflict; /* 409 of a hub in transition (409002): repeat */
 	bool expect_json;    /* a 2xx without a body is half an answer */
@@ -80,10 +80,10 @@ struct http_request {
 	double delay;        /* seconds before it is sent first */
 	http_authorize *authorize; /* NULL: none */
 	void *auth;
-	struct pace *pace;  /* borrowed; NULL: none */
-	double cost;        /* taken from pace before it is sent */
-	const char *audit;  /* static name of the operation if it writes */
-	char *audit_id;     /* malloc'd, what it writes to; consumed */
+	struct pace *pace; /* borrowed; NULL: none */
+	double cost;       /* taken from pace before it is sent */
+	const char *audit; /* static name of the operation if it writes */
+	char *audit_id;    /* malloc'd, what it writes to; consumed */
 	const char *principal, *target; /* borrowed, for the audit line */
 	http_done *done;
 	void *ctx;

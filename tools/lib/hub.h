@@ -63,7 +63,7 @@ int hub_get(struct hub *h, struct buf *into, char code[64], struct err *e,
 
 /* What a hub permits a minute, by SKU name and units (CONTRACT Annex A). */
 struct hub_limits {
-	double identity, queries; /* a minute, whole hub */
+	double identity, queries;       /* a minute, whole hub */
 	double twin_reads, twin_writes; /* a second, whole hub */
 };
 struct hub_limits hub_limits(const char *sku, long units);

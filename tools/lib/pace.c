@@ -63,8 +63,7 @@ pace_take(struct pace *p, double cost)
 	if (t < p->hold)
 		return p->hold - t;
 	if (p->rate > 0) {
-		p->level = fmin(
-		    most(p), p->level + (t - p->filled) * p->rate);
+		p->level = fmin(most(p), p->level + (t - p->filled) * p->rate);
 		p->filled = t;
 		/* What costs more than a full bucket goes when it is full,
 		 * and the next ones wait for the debt. */
