@@ -15,7 +15,10 @@ static int number, failed;
 static void
 ok(bool yes, const char *what, const char *got)
 {
-	printf("%s %d - %s\n", yes ? "ok" : "not ok", ++number, what);
+	printf("%s %d - ", yes ? "ok" : "not ok", ++number);
+	for (; *what; what++)
+		putchar((unsigned char)*what < ' ' ? ' ' : *what);
+	putchar('\n');
 	if (!yes) {
 		failed++;
 		printf("# got: %s\n", got);
@@ -339,6 +342,14 @@ test_fold(void)
 	for (size_t i = 0; i < n; i++)
 		is(fold_once(fold_cases[i][0]), fold_cases[i][1],
 		    fold_cases[i][0]);
+	is(expr_fold(
+	       expr_lift(jv_parse("{\"[concat(parameters('name'), '1')]\":"
+				  "1,\"[later(concat('a', 'b'))]\":2}")),
+	       &world),
+	    "{\"[later('ab')]\":2,\"contoso1\":1}", "names of members");
+	is(expr_fold(jv_parse("{\"a\":{\"[f(]\":1}}"), &world),
+	    "error 3: a.[f(]: expression, column 4: it ends too early",
+	    "a name that does not parse");
 	a = fold_once("[uniqueString('a', 'b')]");
 	b = fold_once("[uniqueString('ab')]");
 	ok(strlen(jv_string_value(a)) == 13 && !jv_equal(a, b),

@@ -637,7 +637,13 @@ placed(jv invalid, const struct place *at)
 {
 	struct err e, there;
 	struct buf b = BUF_INIT;
+	jv msg = jv_invalid_get_msg(jv_copy(invalid));
+	bool ours = jv_get_kind(msg) == JV_KIND_OBJECT &&
+		    jv_object_has(jv_copy(msg), jv_string("subject"));
 
+	jv_free(msg);
+	if (!ours) /* a world's own */
+		return invalid;
 	err_from_jv(&e, invalid);
 	if (e.subject[0] != '\0' || at == NULL)
 		return jv_from_err(&e);
@@ -650,21 +656,26 @@ placed(jv invalid, const struct place *at)
 /* One string or tree into something else; at says where. */
 typedef jv leaf_fn(void *ctx, jv leaf, const struct place *at);
 
-/* Every string (strings) or every tree (otherwise) of value through fn. */
+struct walk {
+	bool strings;       /* fn gets every string; otherwise every tree */
+	leaf_fn *fn, *name; /* name: NULL, or for names of members */
+	void *ctx;
+};
+
 static jv
-walk(jv value, bool strings, leaf_fn *fn, void *ctx, const struct place *at)
+walk(const struct walk *w, jv value, const struct place *at)
 {
 	jv result;
 
 	switch (jv_get_kind(value)) {
 	case JV_KIND_STRING:
-		return strings ? fn(ctx, value, at) : value;
+		return w->strings ? w->fn(w->ctx, value, at) : value;
 	case JV_KIND_ARRAY:
 		result = jv_array();
 		jv_array_foreach(value, i, item) {
 			struct place here = { at, NULL, i };
 
-			item = walk(item, strings, fn, ctx, &here);
+			item = walk(w, item, &here);
 			if (!jv_is_valid(item)) {
 				jv_free(result);
 				jv_free(value);
@@ -676,12 +687,23 @@ walk(jv value, bool strings, leaf_fn *fn, void *ctx, const struct place *at)
 		return result;
 	case JV_KIND_OBJECT:
 		if (is_tree_peek(value))
-			return strings ? value : fn(ctx, value, at);
+			return w->strings ? value : w->fn(w->ctx, value, at);
 		result = jv_object();
 		jv_object_foreach(value, key, item) {
 			struct place here = { at, jv_string_value(key), 0 };
 
-			item = walk(item, strings, fn, ctx, &here);
+			item = walk(w, item, &here);
+			if (jv_is_valid(item) && w->name) {
+				jv name = w->name(w->ctx, jv_copy(key), &here);
+
+				if (!jv_is_valid(name)) {
+					jv_free(item);
+					item = name;
+				} else {
+					jv_free(key);
+					key = name;
+				}
+			}
 			if (!jv_is_valid(item)) {
 				jv_free(key);
 				jv_free(result);
@@ -695,6 +717,14 @@ walk(jv value, bool strings, leaf_fn *fn, void *ctx, const struct place *at)
 	default:
 		return value;
 	}
+}
+
+static jv
+walk_strings(jv value, leaf_fn *fn)
+{
+	struct walk w = { true, fn, NULL, NULL };
+
+	return walk(&w, value, NULL);
 }
 
 static bool
@@ -731,7 +761,7 @@ lift_string(void *ctx, jv s, const struct place *at)
 jv
 expr_lift(jv value)
 {
-	return walk(value, true, lift_string, NULL, NULL);
+	return walk_strings(value, lift_string);
 }
 
 static jv
@@ -746,7 +776,9 @@ lower_tree(void *ctx, jv leaf, const struct place *at)
 jv
 expr_lower(jv value)
 {
-	return walk(value, false, lower_tree, NULL, NULL);
+	struct walk w = { false, lower_tree, NULL, NULL };
+
+	return walk(&w, value, NULL);
 }
 
 static jv
@@ -760,7 +792,7 @@ escape_leaf(void *ctx, jv s, const struct place *at)
 jv
 expr_escape(jv value)
 {
-	return walk(value, true, escape_leaf, NULL, NULL);
+	return walk_strings(value, escape_leaf);
 }
 
 static jv
@@ -784,7 +816,7 @@ unescape_leaf(void *ctx, jv s, const struct place *at)
 jv
 expr_unescape(jv value)
 {
-	return walk(value, true, unescape_leaf, NULL, NULL);
+	return walk_strings(value, unescape_leaf);
 }
 
 /* ---- what is not known ---- */
@@ -2306,8 +2338,9 @@ static jv
 fold_value(const struct fold *f, jv value)
 {
 	struct fold copy = *f;
+	struct walk w = { false, fold_leaf, NULL, &copy };
 
-	return walk(value, false, fold_leaf, &copy, NULL);
+	return walk(&w, value, NULL);
 }
 
 /* In the document: a string that came out has to mean itself there. */
@@ -2316,25 +2349,44 @@ fold_tree(void *ctx, jv leaf, const struct place *at)
 {
 	jv value = fold_leaf(ctx, leaf, at);
 
-	if (!jv_is_valid(value)) {
-		jv msg;
-		bool ours;
-
-		if (!jv_invalid_has_msg(jv_copy(value)))
-			return value;
-		msg = jv_invalid_get_msg(jv_copy(value));
-		ours = jv_get_kind(msg) == JV_KIND_OBJECT &&
-		       jv_object_has(jv_copy(msg), jv_string("subject"));
-		jv_free(msg);
-		return ours ? placed(value, at) : value;
-	}
+	if (!jv_is_valid(value))
+		return placed(value, at);
 	return expr_escape(value);
+}
+
+/* A member's name, as that of a user-assigned identity, may be one too. */
+static jv
+fold_name(void *ctx, jv name, const struct place *at)
+{
+	jv value;
+
+	if (!expr_is(jv_string_value(name)))
+		return name;
+	value = expr_parse(jv_string_value(name));
+	if (!jv_is_valid(value)) {
+		jv_free(name);
+		return placed(value, at);
+	}
+	if (is_tree_peek(value))
+		value = fold_leaf(ctx, value, at);
+	jv_free(name);
+	if (!jv_is_valid(value))
+		return placed(value, at);
+	if (jv_get_kind(value) == JV_KIND_STRING)
+		return value;
+	value = expr_print(value);
+	if (jv_get_kind(value) == JV_KIND_STRING)
+		return value;
+	jv_free(value);
+	return placed(
+	    jv_fail(BAD_DATA, NULL, "a member's name must be a string"), at);
 }
 
 jv
 expr_fold(jv value, const struct expr_world *world)
 {
 	struct fold f = { world };
+	struct walk w = { false, fold_tree, fold_name, &f };
 
-	return walk(value, false, fold_tree, &f, NULL);
+	return walk(&w, value, NULL);
 }

@@ -70,7 +70,8 @@ bool expr_is_unknown(jv value); /* borrows, as jv_get_kind would not */
  * endsWith, indexOf, createArray, createObject, array, union, coalesce, guid,
  * ...) and what world->call knows; resourceId is the world's, since it needs
  * the deployment's subscription and group.
- * value is lifted; the result is lifted where something stayed unknown.
+ * value is lifted; the result is lifted where something stayed unknown.  Names
+ * of members that are expressions stay text when lifted and are folded here.
  */
 jv expr_fold(jv value, const struct expr_world *world);
 
