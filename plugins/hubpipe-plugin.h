@@ -90,13 +90,13 @@ struct hubpipe_plugin {
 	jv (*uplift)(jv endpoint);
 };
 
-#define HUBPIPE_PLUGIN(...)                                                    \
-	__attribute__((visibility("default")))                                 \
-	const struct hubpipe_plugin hubpipe_plugin = {                         \
-		.struct_size = sizeof(struct hubpipe_plugin),                  \
-		.jv_size = sizeof(jv),                                         \
-		.api = HUBPIPE_PLUGIN_API,                                     \
-		__VA_ARGS__                                                    \
+#define HUBPIPE_PLUGIN(...)                                   \
+	__attribute__((visibility("default")))                \
+	const struct hubpipe_plugin hubpipe_plugin = {        \
+		.struct_size = sizeof(struct hubpipe_plugin), \
+		.jv_size = sizeof(jv),                        \
+		.api = HUBPIPE_PLUGIN_API,                    \
+		__VA_ARGS__                                   \
 	}
 
 #endif

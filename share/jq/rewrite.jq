@@ -1,0 +1,162 @@
+# rewrite.jq: one hub's template becomes another's.  Every rule takes a
+# template and gives one.  To try a rule without hubpipe:
+#
+#   jq -L share/jq 'import "rewrite" as r; r::rewrite({name: "b"})' a.json
+#
+# $o: {name, location, sku, capacity, partitions, retention, fileUpload,
+# given}; what is null or absent stays as it is.
+import "hub" as hub;
+
+def the_hub(f): (.resources[] | select(hub::is_hub)) |= f;
+
+# ---- before expressions are evaluated: prepare ----
+
+# Hub children may be nested in the hub; as resources of the template they can
+# wait for one another.
+def unnest:
+  def whole($hub):
+    . as $child
+    | (if .type | hub::low | startswith("microsoft.") then .type
+       else hub::hub_type + "/" + .type end) as $type
+    | (if [.name, $hub.name] | all(type == "string")
+       then $hub.name + "/" + .name
+       else hub::call("concat"; [$hub.name, "/", .name]) end) as $name
+    | {type: $type, name: $name} + ($child | del(.type, .name));
+  .resources |= [.[]
+    | if hub::is_hub and (.resources | type) == "array"
+      then . as $hub | del(.resources), (.resources[] | whole($hub))
+      else . end];
+
+# Functions whose values only the service can compute stay calls.
+def hashes: "uniquestring", "guid";
+def veil: (hub::calls(hashes)).call |= "hubpipe." + .;
+def unveil: (.. | objects | select(has("$expr"))."$expr".call? | strings)
+  |= ltrimstr("hubpipe.");
+
+# Outputs whose value is the hub's name: they are to follow it.
+def named_outputs:
+  hub::hub.name as $name
+  | [.outputs // {} | to_entries[]
+      | select(($name | hub::is_tree) and hub::same(.value.value; $name)).key];
+
+# An export hides the file-upload storage: in parameters that have no value,
+# or as null.  "" says that there is none.
+def file_upload($o):
+  .parameters as $parameters
+  | def hidden:
+      if hub::is_tree then
+        ."$expr" | select(.call? == "parameters").args[0] as $p
+        | $parameters | to_entries[] | select(hub::same(.key; $p))
+        | select(.value.defaultValue == null
+            and ($o.given // {} | has($p | hub::low) | not))
+        | "in parameter '\($p)'"
+      elif . == null then "as null" else empty end;
+  if $o.fileUpload == "none" then
+    the_hub(del(.properties.storageEndpoints)
+      | if .properties.enableFileUploadNotifications
+        then .properties.enableFileUploadNotifications = false else . end)
+  elif $o.fileUpload then
+    the_hub(.properties.storageEndpoints."$default" |= (. // {}
+      | del(.connectionString, .containerName, .endpointUri,
+          .authenticationType, .identity)))
+  else
+    ([hub::hub.properties.storageEndpoints."$default" | objects
+        | .connectionString, .containerName | hidden][0]) as $where
+    | if $where then
+        error("the hub's file-upload storage is hidden \($where) (give "
+          + "--file-upload=ACCOUNT/CONTAINER, or --no-file-upload if it has "
+          + "none)")
+      else . end
+  end;
+
+def prepare($o): unnest | file_upload($o)
+  | {outputs: named_outputs, template: veil};
+
+# ---- after expressions are evaluated: rewrite ----
+
+def drop_private:
+  ([.resources[] | select(hub::is_private) | .name
+      | if type == "string" then . else "?" end]
+    + [hub::hub.properties.privateEndpointConnections[]? | .name // "?"])
+    as $names
+  | .resources |= map(select(hub::is_private | not))
+  | (.resources[] | select(.dependsOn)).dependsOn
+    |= map(select(hub::id_parts // [""] | .[0] | hub::low
+        | endswith("/privateendpointconnections") | not))
+  | if $names == [] then .
+    else hub::say("private endpoint connections are dropped, approve new ones "
+      + "on the new hub: \($names | join(", "))") end;
+
+def drop_empty_storage:
+  the_hub(if .properties.storageEndpoints."$default"?
+      | . != null and (.connectionString // "") == "" and .endpointUri == null
+        and (.containerName // "") == ""
+    then del(.properties.storageEndpoints) else . end);
+
+def clean:
+  drop_private | drop_empty_storage
+  | .resources |= map(if hub::is_hub then hub::clean_hub
+                      elif hub::is_child then hub::clean_child else . end);
+
+# The hub's name changes in its own name, in its children's, and in ids; nowhere
+# else, whatever else has the same name.
+def rename($new; $outputs):
+  hub::hub.name as $old
+  | any(.resources[]; hub::same(.name; $old) and (hub::is_hub | not)) as $shared
+  | (hub::hub_type | hub::low) as $type
+  | def swap: (.. | select(hub::is_tree and hub::same(.; $old))) |= $new;
+  def first_part:
+    if type != "string" then swap
+    elif [$old, .] | any(type != "string") then .
+    elif startswith($old + "/") then $new + .[$old | length:] else . end;
+  def text_id:
+    if type == "string" and (hub::low | contains($type + "/")) then
+      split("/")
+      | (map(hub::low) | index("iothubs") + 1) as $i
+      | if hub::same(.[$i]; $old) then .[$i] = $new else . end
+      | join("/")
+    else . end;
+  def args:
+    map(text_id)
+    | ([range(length) as $i | .[$i] | strings | hub::low
+        | select(. == $type or startswith($type + "/")) | $i][0]) as $i
+    | if $i != null and hub::same(.[$i + 1]; $old)
+      then .[$i + 1] = $new else . end;
+  def reference:
+    if $shared | not then
+      if hub::same(.; $old) then $new else first_part end
+    else . end | text_id;
+  (hub::calls("resourceId", "concat", "format", "reference", "listKeys")).args
+    |= args
+  | (.resources[] | .dependsOn, .scope | select(. != null))
+    |= if type == "array" then map(reference) else text_id end
+  | (.resources[] | select(hub::is_child)).name |= first_part
+  | reduce $outputs[]? as $key (.; .outputs[$key].value = $new)
+  | the_hub(.name = $new);
+
+def set(path; $value): if $value == null then . else path = $value end;
+
+def limits:
+  hub::hub as {$sku, $properties, $location}
+  | ($properties.eventHubEndpoints.events.partitionCount?) as $partitions
+  | if $sku.name == "F1" and $partitions != null and $partitions != 2
+    then hub::say("a hub of SKU F1 has 2 partitions, not \($partitions) (give "
+      + "--partitions=2)") else . end
+  | if $sku.name == "F1" and ($sku.capacity // 1) != 1
+    then hub::say("a hub of SKU F1 has 1 unit, not \($sku.capacity) (give "
+      + "--capacity=1)") else . end
+  | if $properties.enableDataResidency == true
+      and ([$location] | inside(["brazilsouth", "southeastasia"]) | not)
+    then hub::say("enableDataResidency is set, which region \($location) may "
+      + "not know") else . end;
+
+def rewrite($o):
+  unveil
+  | clean
+  | rename($o.name // hub::hub.name; $o.outputs)
+  | the_hub(set(.location; $o.location) | set(.sku.name; $o.sku)
+      | set(.sku.capacity; $o.capacity)
+      | set(.properties.eventHubEndpoints.events.partitionCount; $o.partitions)
+      | set(.properties.eventHubEndpoints.events.retentionTimeInDays;
+          $o.retention))
+  | limits;
