@@ -933,8 +933,10 @@ arm_id_parse(const char *id)
 		static const char *const words[] = { "subscriptions", NULL,
 			"resourceGroups", NULL, "providers" };
 
-		if (len == 0)
+		if (len == 0) {
+			n = 0;
 			break;
+		}
 		if (n < 5 && words[n] &&
 		    (strlen(words[n]) != len ||
 			strncasecmp(p, words[n], len) != 0))

@@ -77,6 +77,18 @@ struct http {
 };
 
 static double
+larger(double a, double b)
+{
+	return a > b ? a : b;
+}
+
+static double
+smaller(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static double
 now(void)
 {
 	struct timespec t;
@@ -889,7 +901,7 @@ next_due(const struct http *h, double max, bool *throttled)
 	{
 		if (h->authorizing && !it->urgent)
 			continue;
-		wait = fmin(wait, fmax(0, it->due - t));
+		wait = smaller(wait, larger(0, it->due - t));
 		*throttled |= it->throttled;
 	}
 	return wait;

@@ -1,7 +1,6 @@
 /* pace.c: a token bucket that learns; see pace.h. */
 #include "pace.h"
 
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
@@ -19,6 +18,18 @@ struct pace {
 	double counted; /* spent since began, to learn a rate from */
 	double began;
 };
+
+static double
+larger(double a, double b)
+{
+	return a > b ? a : b;
+}
+
+static double
+smaller(double a, double b)
+{
+	return a < b ? a : b;
+}
 
 static double
 now(void)
@@ -52,7 +63,7 @@ pace_clock(struct pace *p, double (*clock)(void))
 static double
 most(const struct pace *p)
 {
-	return fmax(p->rate, 1);
+	return larger(p->rate, 1);
 }
 
 double
@@ -63,11 +74,12 @@ pace_take(struct pace *p, double cost)
 	if (t < p->hold)
 		return p->hold - t;
 	if (p->rate > 0) {
-		p->level = fmin(most(p), p->level + (t - p->filled) * p->rate);
+		p->level =
+		    smaller(most(p), p->level + (t - p->filled) * p->rate);
 		p->filled = t;
 		/* What costs more than a full bucket goes when it is full,
 		 * and the next ones wait for the debt. */
-		need = fmin(cost, most(p));
+		need = smaller(cost, most(p));
 		/* A hair less: t is no exact number. */
 		if (p->level < need - 1e-9)
 			return (need - p->level) / p->rate;
@@ -83,16 +95,16 @@ pace_refused(struct pace *p, double wait)
 	double t = p->clock();
 	bool same = t < p->hold || t - p->slowed < 1;
 
-	p->hold = fmax(p->hold, t + wait);
+	p->hold = larger(p->hold, t + wait);
 	/* All that were in flight are refused together: that is one refusal. */
 	if (same)
 		return;
 	p->slowed = t;
 	if (p->rate <= 0)
-		p->rate = p->counted / fmax(t - p->began, 1);
+		p->rate = p->counted / larger(t - p->began, 1);
 	p->rate /= 2;
-	p->rate = fmax(p->rate, p->given > 0 ? p->given / 64 : 0.1);
-	p->level = fmin(p->level, 0);
+	p->rate = larger(p->rate, p->given > 0 ? p->given / 64 : 0.1);
+	p->level = smaller(p->level, 0);
 	p->filled = p->hold; /* nothing flows in while we wait */
 }
 
@@ -104,9 +116,9 @@ pace_accepted(struct pace *p, double cost)
 	/* A twentieth more for each second's worth, once the wait is over. */
 	if (p->rate <= 0 || t < p->hold || p->slowed < 0)
 		return;
-	p->rate += p->rate * 0.05 * fmin(1, cost / most(p));
+	p->rate += p->rate * 0.05 * smaller(1, cost / most(p));
 	if (p->given > 0)
-		p->rate = fmin(p->rate, p->given);
+		p->rate = smaller(p->rate, p->given);
 }
 
 void
