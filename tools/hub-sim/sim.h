@@ -69,6 +69,8 @@ struct sim_reply {
 
 /* Decoded value of one query parameter, name without case; malloc'd. */
 char *sim_query(const struct sim_request *q, const char *name);
+/* The same from a form in a body; NULL when absent. */
+char *sim_form(struct span form, const char *name);
 /* Path segment n (from 0), percent-decoded, malloc'd; NULL when absent. */
 char *sim_segment(const struct sim_request *q, int n);
 int sim_segments(const struct sim_request *q);
@@ -82,6 +84,10 @@ void sim_error(struct sim_reply *r, int status, const char *code,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* 501 and a sentence: what hub-sim does not simulate. */
 void sim_missing(struct sim_reply *r, const char *what);
+
+/* Which room a host name leads to. */
+enum sim_room { ROOM_NONE, ROOM_ENTRA, ROOM_ARM, ROOM_HUB };
+enum sim_room sim_room(const char *host);
 
 /* Asks ARM as a client would, with a token; path with its query. */
 void sim_call(struct sim *s, const char *method, const char *path,
@@ -120,6 +126,8 @@ void sim_bind_span(sqlite3_stmt *stmt, int index, struct span s);
  * appends the base64 text of that many bytes. */
 void sim_key(const struct sim *s, const char *what, int bytes, struct buf *out);
 void sim_guid(const struct sim *s, const char *what, char out[37]);
+void sim_mac(const struct sim *s, const char *what, size_t len,
+    unsigned char *out, int bytes); /* the bytes themselves */
 
 /*
  * doubt.c: a switch for each fact that CONTRACT.md calls UNCONFIRMED and a

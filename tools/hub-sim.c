@@ -1,0 +1,400 @@
+/* hub-sim: a local Azure, as far as hubpipe talks to it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "doc.h"
+#include "hub-sim/ca.h"
+#include "hub-sim/child.h"
+#include "hub-sim/fault.h"
+#include "hub-sim/net.h"
+#include "hub-sim/sim.h"
+#include "hub-sim/store.h"
+#include "msg.h"
+#include "opt.h"
+
+static const char *listen_to = "127.0.0.1:0", *db_file, *from, *registry,
+		  *group = "west-rg", *dest, *seed, *clock_text = "0",
+		  *speed_text = "1", *log_file;
+static struct opt_list doubt_list, fault_list;
+static long operation_ms = 20, token_seconds = 3599;
+static bool list_doubts;
+
+static const struct opt opts[] = {
+	OPT_TEXT(0, "from", "TEMPLATE", &from,
+	    "deploy this template at the start, with what its endpoints need"),
+	OPT_TEXT(0, "group", "GROUP", &group,
+	    "resource group of --from (default west-rg)"),
+	OPT_TEXT(0, "registry", "FILE", &registry,
+	    "load these registry lines into the hub of --from"),
+	OPT_TEXT(0, "dest", "NAME", &dest,
+	    "set DEST_IOTHUB_CONN_STRING for a hub of this name"),
+	OPT_TEXT(0, "listen", "ADDR:PORT", &listen_to,
+	    "serve there (default 127.0.0.1 and a free port)"),
+	OPT_TEXT(0, "db", "FILE", &db_file, "keep the state in this file"),
+	OPT_TEXT(0, "seed", "TEXT", &seed,
+	    "ids, keys and chances follow from it (default hubpipe)"),
+	OPT_LIST(0, "fault", "SPEC", &fault_list,
+	    "let requests fail, such as path=/devices*,skip=2,do=status:429"),
+	OPT_LIST(0, "doubt", "NAME=POSITION", &doubt_list,
+	    "decide a fact about Azure that is not confirmed"),
+	OPT_FLAG(0, "list-doubts", &list_doubts,
+	    "print those facts, their positions and why, and end"),
+	OPT_NUMBER(0, "operation-ms", "N", &operation_ms,
+	    "operations of Resource Manager run this long (default 20)"),
+	OPT_NUMBER(0, "token-seconds", "N", &token_seconds,
+	    "life of an Entra token (default 3599)"),
+	OPT_TEXT(0, "clock", "SECONDS", &clock_text,
+	    "the simulated clock is ahead by these; may be negative"),
+	OPT_TEXT(0, "speed", "X", &speed_text,
+	    "simulated time passes X times as fast"),
+	OPT_TEXT(0, "log", "FILE", &log_file,
+	    "append one JSON line for each request"),
+	OPT_END,
+};
+static const struct tool tool = {
+	.name = "hub-sim",
+	.synopsis = "[OPTION...] [-- COMMAND [ARGUMENT...]]",
+	.summary = "Run a command, or serve, with a local Azure in place of "
+		   "the real one",
+	.example = "hub-sim --from template.json --registry devices.txt \\\n"
+		   "    --dest contoso-east -- sh rehearsal.sh",
+	.opts = opts,
+	.statuses = "0234",
+	.operands_max = -1,
+};
+
+/* Made at the start, removed however we end but by kill -9. */
+static char directory[256];
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	(void)remove(path);
+	return 0;
+}
+
+static void
+remove_directory(void)
+{
+	if (*directory)
+		(void)nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	*directory = '\0';
+}
+
+static void
+make_directory(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	char path[sizeof directory + 8];
+
+	if (snprintf(directory, sizeof directory, "%s/hub-sim.XXXXXX",
+		tmp && *tmp ? tmp : "/tmp") >= (int)sizeof directory ||
+	    !mkdtemp(directory)) {
+		*directory = '\0';
+		die(LOCAL_FAILURE, tmp && *tmp ? tmp : "/tmp",
+		    "no directory can be made: %s", strerror(errno));
+	}
+	(void)atexit(remove_directory);
+	(void)snprintf(path, sizeof path, "%s/az", directory);
+	if (mkdir(path, 0700) == -1)
+		die(LOCAL_FAILURE, path, "cannot be made: %s", strerror(errno));
+}
+
+static double
+real_number(const char *option, const char *text, double low, double high)
+{
+	char *end;
+	double x = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(x) || x < low || x > high)
+		usage("--%s: '%s' is not a number from %g to %g", option, text,
+		    low, high);
+	return x;
+}
+
+static void
+check_options(struct sim *s)
+{
+	struct timespec t;
+	struct err e;
+
+	if (registry && !from)
+		usage("--registry needs --from, which makes the hub");
+	for (size_t i = 0; i < doubt_list.count; i++)
+		if (sim_doubt_set(doubt_list.value[i], &e))
+			die_err(&e);
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	s->started_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	s->clock_offset =
+	    (int64_t)(1000 * real_number("clock", clock_text, -1e9, 1e10));
+	s->speed = real_number("speed", speed_text, 0.001, 1e6);
+	s->operation_ms = operation_ms;
+	s->token_seconds = token_seconds;
+	s->seed = seed ? seed : "hubpipe";
+}
+
+/* A state remembers its seed: other keys than before would not fit it. */
+static void
+keep_seed(struct sim *s, bool fresh)
+{
+	char *kept = fresh ? NULL : store_note(s, "seed");
+
+	if (kept && seed && strcmp(seed, kept) != 0)
+		die(BAD_USAGE, db_file, "was made with another --seed");
+	if (kept)
+		s->seed = kept; /* for as long as we live */
+	else
+		store_set_note(s, "seed", s->seed);
+}
+
+/* The hub of --from, by its first name in the list of the group. */
+static void
+note_hub(struct sim *s)
+{
+	struct sim_reply r = { 0 };
+	char *path = xasprintf(
+	    "/subscriptions/" SIM_SUBSCRIPTION "/resourceGroups/%s/providers/"
+	    "Microsoft.Devices/IotHubs?api-version=2023-06-30",
+	    group);
+	jv list, name, host;
+
+	sim_call(s, "GET", path, span_of(""), &r);
+	list = jv_parse_sized(r.body.at ? r.body.at : "", (int)r.body.len);
+	if (r.status != 200 || jv_get_kind(list) != JV_KIND_OBJECT)
+		bug("the hubs of '%s' cannot be listed: %d", group, r.status);
+	list = jv_array_get(jv_object_get(list, jv_string("value")), 0);
+	if (jv_get_kind(list) != JV_KIND_OBJECT)
+		die(BAD_DATA, from, "made no hub in group '%s'", group);
+	name = jv_object_get(jv_copy(list), jv_string("name"));
+	host = jv_object_get(jv_object_get(list, jv_string("properties")),
+	    jv_string("hostName"));
+	store_set_note(s, "hub", jv_string_value(name));
+	store_set_note(s, "host", jv_string_value(host));
+	jv_free(name);
+	jv_free(host);
+	free(path);
+	sim_reply_free(&r);
+}
+
+static void
+fill(struct sim *s)
+{
+	struct err e;
+	char *hub;
+
+	if (!from)
+		return;
+	if (deploy_seed(s, from, group, &e))
+		die_err(&e);
+	note_hub(s);
+	hub = store_note(s, "hub");
+	if (registry && registry_seed(s, hub, registry, &e))
+		die_err(&e);
+	free(hub);
+}
+
+static void
+open_state(struct sim *s)
+{
+	struct err e;
+	bool fresh;
+
+	if (store_open(s, db_file, directory, &fresh, &e))
+		die_err(&e);
+	keep_seed(s, fresh);
+	if (fresh)
+		fill(s);
+	else if (from)
+		note("'%s' has its state already: --from and --registry are "
+		     "not loaded again",
+		    db_file);
+	if (store_ready(s, &e))
+		die_err(&e);
+}
+
+/* The connection string of the how-to; wiped, since COMMAND has its own. */
+static void
+set_hub(
+    struct env *env, const char *variable, const char *host, const char *key)
+{
+	char *text = xasprintf("HostName=%s;SharedAccessKeyName=iothubowner;"
+			       "SharedAccessKey=%s",
+	    host, key);
+
+	env_set(env, variable, text);
+	free(text);
+}
+
+static void
+set_source(struct sim *s, struct env *env)
+{
+	struct sim_policy policy;
+	struct sim_hub hub;
+	char *name = store_note(s, "hub"), *host = store_note(s, "host");
+
+	if (name && host && sim_hub_find(s, name, &hub) &&
+	    sim_hub_policy(s, &hub, "iothubowner", &policy))
+		set_hub(env, "IOTHUB_CONN_STRING", host, policy.primary);
+	free(name);
+	free(host);
+}
+
+/* The keys of a hub that nobody has made yet follow from the seed. */
+static void
+set_dest(struct sim *s, struct env *env)
+{
+	struct sim_policy policy;
+	struct sim_hub hub;
+	struct buf key = BUF_INIT;
+	char *host, *what;
+
+	if (!dest)
+		return;
+	host = xasprintf("%s.azure-devices.net", dest);
+	what = xasprintf("hub/%s/iothubowner/primary", dest);
+	for (char *c = what; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	if (sim_hub_find(s, dest, &hub) &&
+	    sim_hub_policy(s, &hub, "iothubowner", &policy))
+		buf_text(&key, policy.primary);
+	else
+		sim_key(s, what, 32, &key);
+	set_hub(env, "DEST_IOTHUB_CONN_STRING", host, key.at);
+	buf_wipe(&key);
+	free(host);
+	free(what);
+}
+
+static void
+environment(struct sim *s, const struct net *n, struct env *env)
+{
+	char path[sizeof directory + 8], pid[16];
+
+	env_begin(env);
+	env_set(env, "HUBPIPE_CONNECT_TO", net_address(n));
+	(void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
+	env_set(env, "HUB_SIM_PID", pid);
+	(void)snprintf(path, sizeof path, "%s/ca.pem", directory);
+	env_set(env, "SSL_CERT_FILE", path);
+	env_set(env, "CURL_CA_BUNDLE", path);
+	env_set(env, "NODE_EXTRA_CA_CERTS", path);
+	env_set(env, "REQUESTS_CA_BUNDLE", path);
+	(void)snprintf(path, sizeof path, "%s/az", directory);
+	env_set(env, "AZURE_CONFIG_DIR", path);
+	env_set(env, "AZURE_TENANT_ID", SIM_TENANT);
+	env_set(env, "AZURE_CLIENT_ID", SIM_CLIENT);
+	env_set(env, "AZURE_CLIENT_SECRET", SIM_SECRET);
+	env_set(env, "AZURE_SUBSCRIPTION_ID", SIM_SUBSCRIPTION);
+	store_begin(s);
+	set_source(s, env);
+	set_dest(s, env);
+	(void)store_commit(s);
+}
+
+static struct net *
+start(struct sim *s, struct faults *faults)
+{
+	char path[sizeof directory + 8];
+	struct net *n;
+	SSL_CTX *tls;
+	struct err e;
+
+	for (size_t i = 0; i < fault_list.count; i++)
+		if (fault_add(faults, s, fault_list.value[i], &e))
+			die_err(&e);
+	(void)snprintf(path, sizeof path, "%s/ca.pem", directory);
+	tls = ca_context(path, &e);
+	if (!tls)
+		die_err(&e);
+	n = net_listen(listen_to, tls, &e);
+	if (!n)
+		die_err(&e);
+	return n;
+}
+
+static FILE *
+open_log(void)
+{
+	int fd;
+
+	if (!log_file)
+		return NULL;
+	fd = open(log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd == -1)
+		die(LOCAL_FAILURE, log_file, "cannot be opened: %s",
+		    strerror(errno));
+	return fdopen(fd, "a");
+}
+
+static void
+say_ready(const struct env *env)
+{
+	env_print(env);
+	(void)puts("# ready");
+	if (fflush(stdout))
+		die(LOCAL_FAILURE, "stdout", "write failed: %s",
+		    strerror(errno));
+}
+
+/* Serves for as long as COMMAND runs, or until a signal. */
+static int
+serve(struct sim *s, struct net *n, struct faults *faults, char *command[])
+{
+	struct child child = { 0 };
+	struct env env;
+	FILE *log = open_log();
+	struct err e;
+	int bad = 0;
+
+	environment(s, n, &env);
+	if (child_signals(&child, &e))
+		die_err(&e);
+	if (*command)
+		bad = child_start(&child, command, env.list);
+	else
+		say_ready(&env);
+	env_free(&env);
+	if (!bad)
+		net_run(
+		    n, s, faults, log, child.signals, child_on_signals, &child);
+	if (log)
+		(void)fclose(log);
+	net_close(n);
+	store_close(s);
+	remove_directory();
+	return bad ? bad : child_end(&child);
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct sim sim = { 0 };
+	struct faults faults = { 0 };
+	struct net *net;
+	int first = tool_start(&tool, argc, argv);
+
+	if (list_doubts) {
+		sim_doubt_list();
+		if (fflush(stdout))
+			die(LOCAL_FAILURE, "stdout", "write failed: %s",
+			    strerror(errno));
+		return DONE;
+	}
+	check_options(&sim);
+	make_directory();
+	open_state(&sim);
+	net = start(&sim, &faults);
+	return serve(&sim, net, &faults, argv + first);
+}

@@ -1,0 +1,163 @@
+/*
+ * doubt.c: a switch for each fact that CONTRACT.md calls UNCONFIRMED and a
+ * tool depends on, so that tools and simulator never share a guess: the tests
+ * pass with each switch in each of its positions.  The first position is the
+ * default.
+ */
+#include "sim.h"
+
+#include <stdio.h>
+
+static const struct doubt {
+	const char *name;
+	const char *positions; /* a|b|c, the default first */
+	const char *why;       /* with the section of CONTRACT.md */
+} doubts[] = {
+	{ "bulk-partial", "applied|nothing",
+	    "12.5: whether the good entries of a bulk call are applied when "
+	    "others fail" },
+	{ "bulk-error-code", "text|number",
+	    "12.5: errorCode of a bulk result is a word in the specification, "
+	    "a number in logs" },
+	{ "cosmos-mask", "absent|stars",
+	    "4, 5.1: whether keys of Cosmos DB endpoints are left out or "
+	    "masked when read" },
+	{ "masked-new-hub", "400116|accepted",
+	    "5.1: how a masked key of an endpoint that has none stored is "
+	    "refused; accepted: the endpoint is dead" },
+	{ "unmask-by", "id|name",
+	    "5.1: whether a mask that is written back is matched by the id of "
+	    "the endpoint or also by its name" },
+	{ "policies-without-member", "kept|defaults",
+	    "4.1: whether a PUT without authorizationPolicies keeps the "
+	    "policies of a hub" },
+	{ "lro-retry-after", "none|seconds|ms",
+	    "3.2: whether the hub provider sends Retry-After while an "
+	    "operation runs" },
+	{ "list-order", "id|created",
+	    "12.6: the order in which devices are listed" },
+	{ "query-max", "1000|100",
+	    "14: the largest page of a query, whatever is asked for" },
+	{ "modules-query", "all|connected",
+	    "14: whether modules that never connected are found in "
+	    "devices.modules" },
+	{ "query-lag-ms", "0|1400",
+	    "14: how far the index behind queries lags the registry" },
+	{ "twin-metadata", "ignored|refused",
+	    "13: what a PATCH does with $metadata and $version in its body" },
+	{ "reported-on-create", "applied|ignored",
+	    "16.3: whether a bulk create or an import takes reported "
+	    "properties" },
+	{ "thumbprint-case", "kept|upper",
+	    "12.1: whether a thumbprint comes back as it was typed" },
+	{ "thumbprint-length", "40-64|any",
+	    "12.1: which lengths a thumbprint may have" },
+	{ "module-of-disabled", "401|200",
+	    "12.4: what an identity call for a module of a disabled device "
+	    "answers with SAS" },
+	{ "no-change-version", "bumped|same",
+	    "18.1: whether a twin write that changes nothing raises "
+	    "$version" },
+	{ "max-modules", "50|20", "12.4: how many modules a device may have" },
+	{ "deployment-active", "409|attach",
+	    "9.4: a second PUT of a deployment that still runs" },
+	{ "etag-quote", "bare|quoted",
+	    "3.3, 12.2: whether an ETag header of the hub stands in quotes" },
+	{ "etag-stale-body", "envelope|flat",
+	    "3.3: the body of the 412 for a hub's stale ETag" },
+	{ "throttle-code", "TooManyRequests|SubscriptionRequestsThrottled",
+	    "3.4: the code of Resource Manager's 429" },
+	{ "hub-name-hyphen", "refused|accepted",
+	    "1: whether a hub's name may end in a hyphen" },
+	{ "group-location", "409|kept",
+	    "9.4: a PUT of a resource group with another location" },
+	{ "failover-short-name", "accepted|refused",
+	    "6: whether failoverRegion may be the short name of the region" },
+	{ "consumer-groups-max", "20|50",
+	    "7: how many consumer groups an endpoint may have" },
+	{ "export-error-code", "ExportTemplateCompletedWithErrors|ExportFailed",
+	    "8: the code beside a template that is not complete" },
+	{ "parameter-name-hyphen", "underscore|kept",
+	    "8: how a hyphen of the hub's name is spelt in the names of "
+	    "exported parameters" },
+	{ "not-found-code", "ResourceNotFound|NotFound",
+	    "3.1: the code of Resource Manager's 404" },
+	{ "forbidden-code", "AuthorizationFailed|Forbidden",
+	    "2: the code of Resource Manager's 403" },
+};
+
+enum { COUNT = sizeof doubts / sizeof *doubts };
+
+/* What --doubt said; NULL: the default. */
+static const char *chosen[COUNT];
+
+static int
+find(const char *name, size_t len)
+{
+	for (int i = 0; i < COUNT; i++)
+		if (strlen(doubts[i].name) == len &&
+		    strncmp(doubts[i].name, name, len) == 0)
+			return i;
+	return -1;
+}
+
+static bool
+is_position(const char *positions, const char *wanted)
+{
+	size_t len = strlen(wanted);
+
+	while (*positions) {
+		size_t n = strcspn(positions, "|");
+
+		if (n == len && strncmp(positions, wanted, n) == 0)
+			return true;
+		positions += n + (positions[n] == '|');
+	}
+	return false;
+}
+
+bool
+sim_doubt_is(const char *name, const char *position)
+{
+	int i = find(name, strlen(name));
+	size_t n;
+
+	if (i < 0 || !is_position(doubts[i].positions, position))
+		bug("no doubt '%s' with a position '%s'", name, position);
+	if (chosen[i])
+		return strcmp(chosen[i], position) == 0;
+	n = strcspn(doubts[i].positions, "|");
+	return strlen(position) == n &&
+	       strncmp(doubts[i].positions, position, n) == 0;
+}
+
+int
+sim_doubt_set(const char *assignment, struct err *e)
+{
+	size_t len = strcspn(assignment, "=");
+	int i = find(assignment, len);
+
+	if (!assignment[len])
+		return err_set(e, BAD_USAGE, assignment,
+		    "is not NAME=POSITION (see --list-doubts)");
+	if (i < 0)
+		return err_set(e, BAD_USAGE, assignment,
+		    "no doubt has this name (see --list-doubts)");
+	if (!is_position(doubts[i].positions, assignment + len + 1))
+		return err_set(e, BAD_USAGE, assignment,
+		    "the positions of %s are %s", doubts[i].name,
+		    doubts[i].positions);
+	chosen[i] = assignment + len + 1;
+	return 0;
+}
+
+void
+sim_doubt_list(void)
+{
+	for (int i = 0; i < COUNT; i++) {
+		int n = (int)strcspn(doubts[i].positions, "|");
+
+		printf("%s\t%.*s\t%s\t%s\n", doubts[i].name, n,
+		    doubts[i].positions, doubts[i].positions, doubts[i].why);
+	}
+}

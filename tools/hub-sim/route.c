@@ -1,0 +1,100 @@
+/* route.c: which room answers for a host name (CONTRACT 1). */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "store.h"
+
+/* The suffixes of share/clouds.json.  A simulator serves every cloud at once:
+ * its names are fixed by Microsoft, not by the user's table. */
+static const char *const logins[] = { "login.microsoftonline.com",
+	"login.microsoftonline.us", "login.chinacloudapi.cn", NULL };
+static const char *const managers[] = { "management.azure.com",
+	"management.usgovcloudapi.net", "management.chinacloudapi.cn", NULL };
+static const char *const hubs[] = { ".azure-devices.net", ".azure-devices.us",
+	".azure-devices.cn", NULL };
+
+static bool
+is_one_of(const char *host, const char *const *names)
+{
+	for (; *names; names++)
+		if (strcasecmp(host, *names) == 0)
+			return true;
+	return false;
+}
+
+enum sim_room
+sim_room(const char *host)
+{
+	size_t len = strlen(host);
+
+	if (is_one_of(host, logins) || strcmp(host, "169.254.169.254") == 0)
+		return ROOM_ENTRA;
+	if (is_one_of(host, managers))
+		return ROOM_ARM;
+	for (const char *const *h = hubs; *h; h++)
+		if (len > strlen(*h) &&
+		    strcasecmp(host + len - strlen(*h), *h) == 0)
+			return ROOM_HUB;
+	return ROOM_NONE;
+}
+
+void
+sim_route(struct sim *s, const struct sim_request *q, struct sim_reply *r)
+{
+	switch (sim_room(q->host)) {
+	case ROOM_ENTRA:
+		entra_handle(s, q, r);
+		break;
+	case ROOM_ARM:
+		arm_handle(s, q, r);
+		break;
+	case ROOM_HUB:
+		data_handle(s, q, r);
+		break;
+	case ROOM_NONE:
+		if (*q->host)
+			sim_error(r, 501, "NotSimulated",
+			    "hub-sim does not simulate the host '%s'", q->host);
+		else
+			sim_error(r, 400, "InvalidHostName",
+			    "the request names no host");
+	}
+	if (store_failed(s)) {
+		buf_clear(&r->head);
+		sim_error(r, 503, "ServiceUnavailable",
+		    "The state could not be written; nothing was changed.");
+	}
+	if (r->status == 0)
+		bug("%s %s on '%s' was not answered", q->method, q->path,
+		    q->host);
+}
+
+static const char *
+own_header(const struct sim_request *q, const char *name)
+{
+	return strcasecmp(name, "authorization") == 0 ? q->headers : NULL;
+}
+
+void
+sim_call(struct sim *s, const char *method, const char *path, struct span body,
+    struct sim_reply *r)
+{
+	struct buf auth = BUF_INIT;
+	size_t len = strcspn(path, "?");
+	char *bare = xstrndup(path, len);
+	struct sim_request q = { .method = method,
+		.host = "management.azure.com",
+		.path = bare,
+		.query = path[len] ? path + len + 1 : "",
+		.body = body,
+		.header = own_header };
+
+	buf_text(&auth, "Bearer ");
+	entra_token(s, "https://management.azure.com", &auth);
+	q.headers = auth.at;
+	sim_route(s, &q, r);
+	buf_wipe(&auth);
+	free(bare);
+}
