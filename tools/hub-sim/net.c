@@ -848,12 +848,12 @@ answer(struct net *n, struct conn *c)
 	struct sim_request q;
 	char *host, *path;
 
+	n->requests++;
 	if (c->refused) {
 		refuse(c);
 		return NULL;
 	}
 	q = request_of(c, &host, &path);
-	n->requests++;
 	f = fault_pick(n->faults, &q);
 	if (!f || f->applied)
 		sim_route(n->sim, &q, &c->reply);
