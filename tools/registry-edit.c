@@ -52,7 +52,6 @@ static const struct tool tool = {
 	.operands_max = 1,
 };
 
-/* One --set. */
 struct set {
 	const char *path[MAX_DEPTH + 1];
 	struct jqrun *program;
@@ -126,54 +125,6 @@ compile(const char *text, const char *option)
 	return p;
 }
 
-static bool
-is_blank(struct span text)
-{
-	while (text.len && strchr(" \t\r", text.at[text.len - 1]) &&
-	       text.at[text.len - 1])
-		text.len--;
-	return !text.len;
-}
-
-/* Plain ids, or records and outcomes, whose ids count. */
-static void
-read_ids(struct idset *ids)
-{
-	struct record rec = { .id = NULL };
-	struct err e;
-	struct lines *l = lines_open_file(ids_file, &e);
-	struct line line;
-	enum lines_got got;
-	bool added;
-
-	if (!l)
-		die_err(&e);
-	while ((got = lines_next(l, &line, &e)) == LINES_LINE) {
-		if (is_blank(line.text))
-			continue;
-		if (*line.text.at == '{') {
-			if (record_read(line.text, &rec, &e))
-				die(e.status, ids_file, "line %ld: %s",
-				    line.number, e.text);
-			(void)idset_add(ids, rec.id, rec.module, &added);
-		} else {
-			char *id = span_dup(line.text);
-			char *slash = strchr(id, '/');
-
-			if (slash)
-				*slash++ = '\0';
-			(void)idset_add(ids, id, slash, &added);
-			free(id);
-		}
-	}
-	if (got == LINES_FAILED)
-		die_err(&e);
-	if (got != LINES_END || !ids->count)
-		die(BAD_DATA, ids_file, "holds no ids");
-	record_free(&rec);
-	lines_close(l);
-}
-
 /* A device's own line keeps its modules too. */
 static bool
 is_listed(const struct idset *ids, const struct record *rec)
@@ -229,6 +180,8 @@ plan_drop(const char *spec, struct job *job)
 static void
 plan(struct job *job)
 {
+	struct err e;
+
 	job->set = xcalloc(sets.count, sizeof *job->set);
 	job->deep = xcalloc(drops.count, sizeof *job->deep);
 	job->top = xcalloc(drops.count + 1, sizeof *job->top);
@@ -247,8 +200,8 @@ plan(struct job *job)
 		plan_set(sets.value[i], &job->set[i]);
 	if (where)
 		job->where = compile(where, "--where");
-	if (ids_file)
-		read_ids(&job->ids);
+	if (ids_file && idset_read(&job->ids, ids_file, &e))
+		die_err(&e);
 	job->out = out_open(output, true);
 	if (rejects_file)
 		job->rejects = out_open(rejects_file, true);
@@ -262,17 +215,18 @@ jq_failed(struct err *e, const char *option, jv error)
 	struct buf b = BUF_INIT;
 	int depth = 0;
 
-	if (jv_get_kind(msg) != JV_KIND_STRING)
-		buf_text(&b, "error");
-	else
-		for (const char *c = jv_string_value(msg); *c; c++) {
-			depth -= *c == ')' && depth;
-			if (depth == 0)
-				buf_char(&b, *c);
-			depth += *c == '(';
-		}
+	if (jv_get_kind(msg) != JV_KIND_STRING) {
+		jv_free(msg);
+		msg = jv_string("error");
+	}
+	for (const char *c = jv_string_value(msg); *c; c++) {
+		depth -= *c == ')' && depth;
+		if (depth == 0)
+			buf_char(&b, *c);
+		depth += *c == '(';
+	}
 	jv_free(msg);
-	err_set(e, BAD_DATA, NULL, "%s: %s", option, b.at ? b.at : "error");
+	err_set(e, BAD_DATA, NULL, "%s: %s", option, buf_peek(&b).at);
 	buf_free(&b);
 	return -1;
 }
@@ -300,7 +254,7 @@ select_record(
 		return 0;
 	if (!job->where)
 		return 1;
-	v = json_jv(rec->json.text);
+	v = json_jv_loose(rec->json.text);
 	if (jv_is_valid(v))
 		v = evaluate(job->where, rec, line, v);
 	if (!jv_is_valid(v) && jv_invalid_has_msg(jv_copy(v)))
@@ -408,7 +362,7 @@ filter_line(struct job *job, const struct line *line, struct record *rec,
 		    job->input);
 		return;
 	}
-	if (is_blank(text))
+	if (span_is_blank(text))
 		return;
 	if (record_read(text, rec, &e) ||
 	    (keep = select_record(job, rec, line->number, &e)) < 0 ||
@@ -477,7 +431,7 @@ int
 main(int argc, char *argv[])
 {
 	int first = tool_start(&tool, argc, argv);
-	struct job job = { .input = "stdin" };
+	static struct job job = { .input = "stdin" };
 	struct lines *l;
 	struct err e;
 

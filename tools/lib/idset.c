@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "msg.h"
+#include "lines.h"
+#include "record.h"
 
 __extension__ typedef unsigned __int128 uint128;
 
@@ -76,6 +77,56 @@ idset_add(struct idset *s, const char *id, const char *module, bool *added)
 		s->count++;
 	}
 	return &at->value;
+}
+
+static int
+read_line(struct idset *s, struct span line, struct err *e)
+{
+	struct record rec = { .id = NULL };
+	bool added;
+
+	if (span_is_blank(line))
+		return 0;
+	if (*line.at == '{') {
+		if (record_read(line, &rec, e)) {
+			record_free(&rec);
+			return -1;
+		}
+		(void)idset_add(s, rec.id, rec.module, &added);
+		record_free(&rec);
+	} else {
+		char *id = span_dup(line), *slash = strchr(id, '/');
+
+		if (slash)
+			*slash++ = '\0';
+		(void)idset_add(s, id, slash, &added);
+		free(id);
+	}
+	return 0;
+}
+
+int
+idset_read(struct idset *s, const char *path, struct err *e)
+{
+	struct lines *l = lines_open_file(path, e);
+	enum lines_got got = LINES_FAILED;
+	struct line line;
+	struct err why;
+
+	if (!l)
+		return -1;
+	while ((got = lines_next(l, &line, e)) == LINES_LINE)
+		if (read_line(s, line.text, &why)) {
+			lines_close(l);
+			return err_set(e, BAD_DATA, path, "line %ld: %s",
+			    line.number, why.text);
+		}
+	lines_close(l);
+	if (got == LINES_FAILED)
+		return -1;
+	if (got != LINES_END || !s->count)
+		return err_set(e, BAD_DATA, path, "holds no ids");
+	return 0;
 }
 
 void

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "msg.h"
+
 struct idset_slot {
 	uint64_t hash[2]; /* both 0: free */
 	uint64_t value;
@@ -28,6 +30,9 @@ uint64_t *idset_find(const struct idset *s, const char *id, const char *module);
 /* The same, made with value 0 when it was not there: *added tells. */
 uint64_t *idset_add(
     struct idset *s, const char *id, const char *module, bool *added);
+/* Adds the ids listed in a file ("-": stdin), one a line: id, id/module, or a
+ * record or outcome, whose ids count.  -1 with *e, also when there is none. */
+int idset_read(struct idset *s, const char *path, struct err *e);
 void idset_free(struct idset *s);
 
 #endif

@@ -623,24 +623,33 @@ json_string_is(struct span value, const char *text)
 	return is;
 }
 
+bool
+json_name_is(const struct json_member *m, const char *name)
+{
+	size_t len;
+
+	/* Most names differ in their first byte. */
+	if (m->escaped)
+		return json_string_is(m->name, name);
+	if (m->name.at[1] != *name)
+		return !*name && m->name.len == 2;
+	len = strlen(name);
+	return m->name.len - 2 == len && !memcmp(m->name.at + 1, name, len);
+}
+
 int
 json_find(const struct json *j, const char *name, const struct json_member **m)
 {
-	size_t len = strlen(name);
 	int found = 0;
 
 	if (j->kind != JSON_OBJECT)
 		return 0;
 	for (size_t i = 0; i < j->count; i++) {
-		const struct json_member *at = &j->member[i];
-
-		if (at->escaped ? !json_string_is(at->name, name)
-				: at->name.len - 2 != len ||
-				      memcmp(at->name.at + 1, name, len) != 0)
+		if (!json_name_is(&j->member[i], name))
 			continue;
 		if (found)
 			return -1;
-		*m = at;
+		*m = &j->member[i];
 		found = 1;
 	}
 	return found;
@@ -939,7 +948,7 @@ edit_of(
     const struct json_member *m, const struct json_edit *edits, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (json_string_is(m->name, edits[i].name))
+		if (json_name_is(m, edits[i].name))
 			return &edits[i];
 	return NULL;
 }
@@ -1107,20 +1116,25 @@ lost_in_libjq(struct span value)
 }
 
 jv
+json_jv_loose(struct span value)
+{
+	/* libjq 1.6 puts the text into its messages as a C string. */
+	char *text = span_dup(value);
+	jv v = jv_parse_sized(text, (int)value.len);
+
+	free(text);
+	return v;
+}
+
+jv
 json_jv(struct span value)
 {
 	const char *why = lost_in_libjq(value);
-	char *text;
-	jv v;
 
 	if (why)
 		return jv_invalid_with_msg(
 		    jv_string_fmt("%s, which libjq cannot keep", why));
-	/* libjq 1.6 puts the text into its messages as a C string. */
-	text = span_dup(value);
-	v = jv_parse_sized(text, (int)value.len);
-	free(text);
-	return v;
+	return json_jv_loose(value);
 }
 
 void

@@ -69,6 +69,9 @@ void json_free(struct json *j);
 int json_find(
     const struct json *j, const char *name, const struct json_member **m);
 
+/* Is that the name of a member, however it is spelt? */
+bool json_name_is(const struct json_member *m, const char *name);
+
 /*
  * Follows a path of names, NULL at its end, from text through objects.
  * 1: found; 0: absent or something on the way is no object; -1: twice.
@@ -123,6 +126,9 @@ int json_set_path(struct span object, const char *const path[],
  * libjq would lose in silence (half a surrogate pair, a member that is there
  * twice); it does not check json_numbers_altered(). */
 jv json_jv(struct span value);
+/* For a program that only looks: libjq takes the last of two members and
+ * U+FFFD for half a pair. */
+jv json_jv_loose(struct span value);
 void json_add_jv(struct buf *out, jv value); /* compact */
 
 /* Lower-case hex SHA-256 of some bytes, for showing and comparing keys. */

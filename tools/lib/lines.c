@@ -169,3 +169,13 @@ lines_next(struct lines *l, struct line *line, struct err *e)
 		return LINES_PIECE;
 	}
 }
+
+bool
+span_is_blank(struct span s)
+{
+	while (s.len && (*s.at == ' ' || *s.at == '\t' || *s.at == '\r')) {
+		s.at++;
+		s.len--;
+	}
+	return !s.len;
+}

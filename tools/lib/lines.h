@@ -6,6 +6,8 @@
 #ifndef LINES_H
 #define LINES_H
 
+#include <stdbool.h>
+
 #include "buf.h"
 #include "msg.h"
 
@@ -33,5 +35,7 @@ struct lines *lines_open(int fd, const char *name);
 struct lines *lines_open_file(const char *path, struct err *e);
 enum lines_got lines_next(struct lines *l, struct line *line, struct err *e);
 void lines_close(struct lines *l);
+/* Nothing but white space: no record, and no reject either. */
+bool span_is_blank(struct span s);
 
 #endif

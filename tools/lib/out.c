@@ -14,9 +14,10 @@ enum { BATCH = 128 * 1024, PIPE_BYTES = 1024 * 1024, MAX_TEMPS = 8 };
 
 struct out {
 	int fd;
-	char *name;  /* for messages, and what the file will be called */
-	size_t temp; /* 1 + index in temps[]; 0: none */
-	char *at;    /* BATCH bytes */
+	char *name;    /* for messages, and what the file will be called */
+	bool borrowed; /* fd is not ours to close */
+	size_t temp;   /* 1 + index in temps[]; 0: none */
+	char *at;      /* BATCH bytes */
 	size_t len;
 };
 
@@ -130,6 +131,7 @@ out_open(const char *path, bool secret)
 	} else {
 		o->name = xstrdup("stdout");
 		o->fd = STDOUT_FILENO;
+		o->borrowed = true;
 		if (secret && fstat(o->fd, &st) == 0 && S_ISREG(st.st_mode) &&
 		    (st.st_mode & (S_IRGRP | S_IROTH)))
 			warn("stdout",
@@ -137,6 +139,18 @@ out_open(const char *path, bool secret)
 			    "FILE, or umask 077)");
 	}
 	(void)fcntl(o->fd, F_SETPIPE_SZ, PIPE_BYTES);
+	return o;
+}
+
+struct out *
+out_open_fd(int fd, const char *name)
+{
+	struct out *o = xcalloc(1, sizeof *o);
+
+	o->at = xmalloc(BATCH);
+	o->name = xstrdup(name);
+	o->fd = fd;
+	o->borrowed = true;
 	return o;
 }
 
@@ -194,7 +208,7 @@ static void
 finish(struct out *o)
 {
 	char *temp = o->temp ? temps[o->temp - 1] : NULL;
-	int fd = o->fd == STDOUT_FILENO ? dup(o->fd) : o->fd;
+	int fd = o->borrowed ? dup(o->fd) : o->fd;
 
 	if (temp && fsync(fd) != 0)
 		die(LOCAL_FAILURE, o->name, "write failed: %s",

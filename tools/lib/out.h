@@ -17,6 +17,8 @@ struct out;
 /* path NULL or "-": stdout.  secret: the output holds keys; warns once when
  * stdout is a regular file that others can read.  Dies on failure. */
 struct out *out_open(const char *path, bool secret);
+/* Batches to a descriptor that stays the caller's, such as a spool's. */
+struct out *out_open_fd(int fd, const char *name);
 /* A failed write dies at once with LOCAL_FAILURE: "stdout: write failed". */
 void out_add(struct out *o, const char *text, size_t len);
 void out_span(struct out *o, struct span s);

@@ -204,7 +204,7 @@ known_index(const struct json_member *m)
 	size_t i;
 
 	for (i = 0; i < KNOWN; i++)
-		if (json_string_is(m->name, known[i]))
+		if (json_name_is(m, known[i]))
 			break;
 	return i;
 }
