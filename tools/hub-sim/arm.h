@@ -22,7 +22,7 @@ struct arm_kind;
 /* A resource id, taken apart.  Names are decoded; type and id are spelt as
  * answers spell them, whatever the request did. */
 struct arm_id {
-	char *key;   /* the id in lower case: its place in the store */
+	char *key; /* the id in lower case: its place in the store */
 	char *id;
 	char *group; /* as the group was created */
 	char *name[ARM_DEPTH];
@@ -101,7 +101,8 @@ char *arm_find_global(struct sim *s, const char *type, const char *name);
 /* Stored bodies of that type below that key (NULL: anywhere). */
 jv arm_list(struct sim *s, const char *type, const char *below);
 /* arm_keys() without the deny knob. */
-jv arm_keys_plain(struct sim *s, const char *id, const char *action, jv request);
+jv arm_keys_plain(
+    struct sim *s, const char *id, const char *action, jv request);
 /* Short name of a region ("West US 2" too), malloc'd; NULL: no such region. */
 char *arm_region(jv given);
 const char *arm_region_title(const char *region); /* display name */
@@ -112,12 +113,12 @@ char *arm_text(jv object, const char *name); /* borrows object; or NULL */
 jv arm_time(int64_t ms);
 
 /* iothubs.c */
-bool hub_handle(struct sim *s, const struct sim_request *q,
-    struct sim_reply *r, const struct arm_id *hub, int segment);
+bool hub_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const struct arm_id *hub, int segment);
 void hub_put_http(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const struct arm_id *id, const char *api, jv body);
-void hub_delete(struct sim *s, const struct sim_request *q,
-    struct sim_reply *r, const struct arm_id *id);
+void hub_delete(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const struct arm_id *id);
 void hub_forget(struct sim *s, const char *name); /* rows of a hub */
 void hub_reap(struct sim *s); /* what was deleted long enough ago, goes */
 

@@ -1,0 +1,714 @@
+/*
+ * services.c: the services that a hub's routes end in, as far as Resource
+ * Manager shows them: accounts, namespaces, what is in them, and their keys
+ * (CONTRACT 10).  The shapes follow recorded answers.
+ *
+ * Keys follow from --seed and the resource's name, and from how often they
+ * were regenerated.
+ */
+#include "arm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static jv
+peek(jv object, const char *name)
+{
+	return jv_at(jv_copy(object), name);
+}
+
+/* given over the defaults, which are JSON. */
+static jv
+defaulted(const char *defaults, jv given)
+{
+	jv out = jv_parse(defaults);
+
+	if (jv_get_kind(given) == JV_KIND_OBJECT)
+		return jv_object_merge_recursive(out, given);
+	jv_free(given);
+	return out;
+}
+
+static jv
+object_or(jv v, const char *otherwise)
+{
+	if (jv_get_kind(v) == JV_KIND_OBJECT)
+		return v;
+	jv_free(v);
+	return jv_parse(otherwise);
+}
+
+/* The frame of a tracked resource, and of an untracked one. */
+static jv
+frame(const struct arm_id *id, const char *type)
+{
+	return jv_put(jv_put(jv_put(jv_object(), "id", jv_string(id->id)),
+			  "name", jv_string(id->name[id->depth - 1])),
+	    "type", jv_string(type));
+}
+
+/* "West US" where title, else "westus". */
+static jv
+with_place(jv out, jv body, bool title)
+{
+	char *region = arm_region(peek(body, "location"));
+
+	out = jv_put(out, "location",
+	    jv_string(title ? arm_region_title(region) : region));
+	free(region);
+	return jv_put(out, "tags", object_or(peek(body, "tags"), "{}"));
+}
+
+/* A text of the stored properties, or the present moment. */
+static jv
+born_at(struct sim *s, jv old, const char *member)
+{
+	jv v = jv_at(jv_path(jv_copy(old), "properties"), member);
+
+	if (jv_get_kind(v) == JV_KIND_STRING)
+		return v;
+	jv_free(v);
+	return arm_time(sim_now(s));
+}
+
+static void
+drop(const char *api, jv body, jv old, enum arm_how how)
+{
+	(void)api;
+	(void)how;
+	jv_free(body);
+	jv_free(old);
+}
+
+/* -- keys ---------------------------------------------------------------- */
+
+static long
+generation(struct sim *s, const char *what, bool next)
+{
+	sqlite3_stmt *q;
+	char *name = xasprintf("key/%s", what);
+	long n = 0;
+
+	if (next) {
+		q = sim_sql(s, "INSERT INTO counter VALUES (?, 1)"
+			       " ON CONFLICT (name) DO UPDATE SET n = n + 1");
+		sim_bind(q, 1, name);
+		(void)sim_step(s, q);
+	}
+	q = sim_sql(s, "SELECT n FROM counter WHERE name = ?");
+	sim_bind(q, 1, name);
+	if (sim_step(s, q) == SQLITE_ROW)
+		n = (long)sqlite3_column_int64(q, 0);
+	free(name);
+	return n;
+}
+
+/* The key "what" of a resource, as base64 text. */
+static char *
+make_key(struct sim *s, const struct arm_id *id, const char *what, int bytes)
+{
+	char *words = xasprintf("%s/%s", id->key, what);
+	long n = generation(s, words, false);
+	struct buf key = BUF_INIT;
+
+	if (n) {
+		char *again = xasprintf("%s#%ld", words, n);
+
+		free(words);
+		words = again;
+	}
+	sim_key(s, words, bytes, &key);
+	free(words);
+	return key.at;
+}
+
+static jv
+key_jv(struct sim *s, const struct arm_id *id, const char *what, int bytes)
+{
+	char *text = make_key(s, id, what, bytes);
+	jv v = jv_string(text);
+
+	free(text);
+	return v;
+}
+
+static void
+next_key(struct sim *s, const struct arm_id *id, const char *what)
+{
+	char *words = xasprintf("%s/%s", id->key, what);
+
+	(void)generation(s, words, true);
+	free(words);
+}
+
+/* -- storage ------------------------------------------------------------- */
+
+static jv
+storage_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
+    jv old, enum arm_how how)
+{
+	const char *name = id->name[0];
+	jv out, props, ends = jv_object(), sku = peek(body, "sku");
+	static const char *const services[] = { "blob", "file", "queue",
+		"table", "dfs", "web" };
+	size_t n = strlen(name);
+	char *kind = arm_text(body, "kind"), *region, *tier;
+
+	if (n < 3 || n > 24 ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") != n) {
+		jv_free(ends);
+		jv_free(sku);
+		free(kind);
+		drop(api, body, old, how);
+		return arm_fail(400, "AccountNameInvalid",
+		    "%s is not a valid storage account name. Storage account "
+		    "name must be between 3 and 24 characters in length and "
+		    "use numbers and lower-case letters only.",
+		    name);
+	}
+	for (size_t i = 0; i < sizeof services / sizeof *services; i++)
+		ends = jv_put(ends, services[i],
+		    jv_text(
+			"https://%s.%s.core.windows.net/", name, services[i]));
+	region = arm_region(peek(body, "location"));
+	sku = object_or(sku, "{\"name\":\"Standard_LRS\"}");
+	tier = arm_text(sku, "name");
+	sku = jv_put(sku, "tier",
+	    jv_string(tier && strncmp(tier, "Premium", 7) == 0 ? "Premium"
+							       : "Standard"));
+	out = jv_put(jv_object(), "sku", sku);
+	out = jv_put(out, "kind", jv_string(kind ? kind : "StorageV2"));
+	out = jv_object_merge(
+	    out, frame(id, "Microsoft.Storage/storageAccounts"));
+	out = with_place(out, body, false);
+	props = defaulted("{\"minimumTlsVersion\":\"TLS1_2\","
+			  "\"allowBlobPublicAccess\":false,"
+			  "\"supportsHttpsTrafficOnly\":true,"
+			  "\"accessTier\":\"Hot\"}",
+	    peek(body, "properties"));
+	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
+	props = jv_put(props, "creationTime", born_at(s, old, "creationTime"));
+	props = jv_put(props, "primaryEndpoints", ends);
+	props = jv_put(props, "primaryLocation", jv_string(region));
+	props = jv_put(props, "statusOfPrimary", jv_string("available"));
+	out = jv_put(out, "properties", props);
+	free(kind);
+	free(region);
+	free(tier);
+	drop(api, body, old, how);
+	return out;
+}
+
+static jv
+storage_action(struct sim *s, const struct arm_id *id, jv stored,
+    const char *action, jv request)
+{
+	static const char *const names[] = { "key1", "key2" };
+	jv when = jv_path(stored, "properties.creationTime"), list = jv_array();
+	char *which = arm_text(request, "keyName");
+
+	jv_free(request);
+	if (strcasecmp(action, "regenerateKey") == 0) {
+		if (!which ||
+		    (strcmp(which, "key1") && strcmp(which, "key2"))) {
+			free(which);
+			jv_free(when);
+			jv_free(list);
+			return arm_fail(400,
+			    "InvalidValuesForRequestParameters",
+			    "Values for request parameters are invalid: "
+			    "keyName.");
+		}
+		next_key(s, id, which);
+	}
+	free(which);
+	if (strcasecmp(action, "listKeys") != 0 &&
+	    strcasecmp(action, "regenerateKey") != 0) {
+		jv_free(when);
+		jv_free(list);
+		return jv_null();
+	}
+	for (int i = 0; i < 2; i++)
+		list = jv_array_append(list,
+		    jv_put(jv_put(jv_put(jv_put(jv_object(), "creationTime",
+					     jv_copy(when)),
+				      "keyName", jv_string(names[i])),
+			       "value", key_jv(s, id, names[i], 64)),
+			"permissions", jv_string("FULL")));
+	jv_free(when);
+	return jv_put(jv_object(), "keys", list);
+}
+
+static jv
+container_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
+    jv old, enum arm_how how)
+{
+	const char *name = id->name[2];
+	size_t n = strlen(name);
+	jv out, etag;
+
+	if (n < 3 || n > 63 || name[0] == '-' || name[n - 1] == '-' ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != n) {
+		drop(api, body, old, how);
+		return arm_fail(400, "InvalidResourceName",
+		    "The specifed resource name '%s' contains invalid "
+		    "characters.",
+		    name);
+	}
+	out = frame(
+	    id, "Microsoft.Storage/storageAccounts/blobServices/containers");
+	etag = jv_text("\"0x%016llX\"", (unsigned long long)sim_now(s) * 10000);
+	out = jv_put(out, "etag", etag);
+	out = jv_put(out, "properties",
+	    jv_put(defaulted("{\"deleted\":false,\"remainingRetentionDays\":0,"
+			     "\"publicAccess\":\"None\","
+			     "\"leaseStatus\":\"Unlocked\","
+			     "\"leaseState\":\"Available\","
+			     "\"hasImmutabilityPolicy\":false,"
+			     "\"hasLegalHold\":false}",
+		       peek(body, "properties")),
+		"lastModifiedTime", born_at(s, old, "lastModifiedTime")));
+	drop(api, body, old, how);
+	return out;
+}
+
+/* -- Event Hubs and Service Bus ------------------------------------------ */
+
+static bool
+is_events(const struct arm_id *id)
+{
+	return strncmp(id->kind->type, "Microsoft.EventHub/", 19) == 0;
+}
+
+static jv
+namespace_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
+    jv old, enum arm_how how)
+{
+	bool events = is_events(id);
+	const char *name = id->name[0];
+	jv out, props, sku;
+	char guid[37];
+
+	if (strlen(name) < 6 || strlen(name) > 50) {
+		drop(api, body, old, how);
+		return arm_fail(400, "BadRequest",
+		    "The specified service namespace '%s' is invalid: 6 to 50 "
+		    "characters.",
+		    name);
+	}
+	sku = defaulted(
+	    "{\"name\":\"Standard\",\"tier\":\"Standard\"}", peek(body, "sku"));
+	if (events)
+		sku = defaulted("{\"capacity\":1}", sku);
+	out = jv_put(jv_object(), "sku", sku);
+	out = jv_object_merge(
+	    out, frame(id, events ? "Microsoft.EventHub/Namespaces"
+				  : "Microsoft.ServiceBus/Namespaces"));
+	out = with_place(out, body, true);
+	props = defaulted(
+	    events ? "{\"minimumTlsVersion\":\"1.2\",\"publicNetworkAccess\":"
+		     "\"Enabled\",\"disableLocalAuth\":false,\"zoneRedundant\":"
+		     "false,\"isAutoInflateEnabled\":false,"
+		     "\"maximumThroughputUnits\":0,\"kafkaEnabled\":true}"
+		   : "{\"premiumMessagingPartitions\":0,\"minimumTlsVersion\":"
+		     "\"1.2\",\"publicNetworkAccess\":\"Enabled\","
+		     "\"disableLocalAuth\":false,\"zoneRedundant\":false}",
+	    peek(body, "properties"));
+	sim_guid(s, id->key, guid);
+	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
+	props =
+	    jv_put(props, "metricId", jv_text("%s:%s", SIM_SUBSCRIPTION, name));
+	props = jv_put(props, "createdAt", born_at(s, old, "createdAt"));
+	props = jv_put(props, "updatedAt", arm_time(sim_now(s)));
+	props = jv_put(props, "serviceBusEndpoint",
+	    jv_text("https://%s.servicebus.windows.net:443/", name));
+	props = jv_put(props, "status", jv_string("Active"));
+	out = jv_put(out, "properties", props);
+	drop(api, body, old, how);
+	return out;
+}
+
+static jv
+rule_body(const struct arm_id *id, jv rights)
+{
+	jv out = frame(id, id->kind->type);
+
+	return jv_put(out, "properties", jv_put(jv_object(), "rights", rights));
+}
+
+static void
+namespace_born(struct sim *s, const struct arm_id *id)
+{
+	char *path = xasprintf(
+	    "%s/authorizationRules/RootManageSharedAccessKey", id->id);
+	struct arm_id rule;
+
+	if (arm_id_parse(s, path, &rule)) {
+		arm_store(s, &rule,
+		    rule_body(
+			&rule, jv_parse("[\"Listen\",\"Manage\",\"Send\"]")));
+		arm_id_free(&rule);
+	}
+	free(path);
+}
+
+/* The entity of a namespace: an event hub, a queue, a topic and what is in
+ * one.  Its defaults are chosen by the last part of its type. */
+static jv
+entity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
+    jv old, enum arm_how how)
+{
+	const char *what = strrchr(id->kind->type, '/') + 1;
+	jv props = peek(body, "properties"), out = frame(id, id->kind->type);
+
+	if (strcmp(what, "eventhubs") == 0) {
+		jv ids = jv_array(), n;
+
+		props = defaulted("{\"messageRetentionInDays\":7,"
+				  "\"partitionCount\":4,\"status\":\"Active\"}",
+		    props);
+		n = peek(props, "partitionCount");
+		for (int i = 0; jv_get_kind(n) == JV_KIND_NUMBER &&
+				i < (int)jv_number_value(n) && i < 1024;
+		     i++)
+			ids = jv_array_append(ids, jv_text("%d", i));
+		jv_free(n);
+		props = jv_put(props, "partitionIds", ids);
+	} else if (strcmp(what, "queues") == 0) {
+		props = defaulted(
+		    "{\"maxMessageSizeInKilobytes\":256,\"lockDuration\":"
+		    "\"PT1M\",\"maxSizeInMegabytes\":1024,"
+		    "\"requiresDuplicateDetection\":false,\"requiresSession\":"
+		    "false,\"defaultMessageTimeToLive\":"
+		    "\"P10675199DT2H48M5.4775807S\","
+		    "\"deadLetteringOnMessageExpiration\":false,"
+		    "\"enableBatchedOperations\":true,\"maxDeliveryCount\":10,"
+		    "\"status\":\"Active\",\"enablePartitioning\":false,"
+		    "\"enableExpress\":false,\"sizeInBytes\":0,"
+		    "\"messageCount\":0}",
+		    props);
+	} else if (strcmp(what, "topics") == 0) {
+		props = defaulted(
+		    "{\"maxMessageSizeInKilobytes\":256,"
+		    "\"defaultMessageTimeToLive\":"
+		    "\"P10675199DT2H48M5.4775807S\",\"maxSizeInMegabytes\":"
+		    "1024,\"requiresDuplicateDetection\":false,"
+		    "\"enableBatchedOperations\":true,\"sizeInBytes\":0,"
+		    "\"status\":\"Active\",\"supportOrdering\":true,"
+		    "\"enablePartitioning\":false,\"enableExpress\":false,"
+		    "\"subscriptionCount\":0}",
+		    props);
+	} else
+		props = defaulted("{}", props);
+	props = jv_put(props, "createdAt", born_at(s, old, "createdAt"));
+	props = jv_put(props, "updatedAt", arm_time(sim_now(s)));
+	drop(api, body, old, how);
+	return jv_put(out, "properties", props);
+}
+
+/* A rule with the right Manage must have the other two as well. */
+static jv
+rule_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
+    jv old, enum arm_how how)
+{
+	jv rights = jv_path(jv_copy(body), "properties.rights");
+	bool listen = false, send = false, manage = false, bad = false;
+
+	(void)s;
+	drop(api, body, old, how);
+	if (jv_get_kind(rights) == JV_KIND_ARRAY)
+		jv_array_foreach(rights, i, one) {
+			if (jv_string_is(jv_copy(one), "Listen"))
+				listen = true;
+			else if (jv_string_is(jv_copy(one), "Send"))
+				send = true;
+			else if (jv_string_is(jv_copy(one), "Manage"))
+				manage = true;
+			else
+				bad = true;
+			jv_free(one);
+		}
+	if (bad || !(listen || send || manage) ||
+	    (manage && !(listen && send))) {
+		jv_free(rights);
+		return arm_fail(400, "BadRequest",
+		    "The rights of the authorization rule '%s' must be some of "
+		    "Listen, Send and Manage; Manage needs the other two.",
+		    id->name[id->depth - 1]);
+	}
+	return rule_body(id, rights);
+}
+
+static jv
+rule_string(const struct arm_id *id, const char *key)
+{
+	char *host = arm_lower(id->name[0]);
+	jv v = jv_text("Endpoint=sb://%s.servicebus.windows.net/;"
+		       "SharedAccessKeyName=%s;SharedAccessKey=%s%s%s",
+	    host, id->name[id->depth - 1], key,
+	    id->depth > 2 ? ";EntityPath=" : "",
+	    id->depth > 2 ? id->name[1] : "");
+
+	free(host);
+	return v;
+}
+
+static jv
+rule_action(struct sim *s, const struct arm_id *id, jv stored,
+    const char *action, jv request)
+{
+	char *type = arm_text(request, "keyType"), *first, *second;
+	jv out;
+
+	jv_free(stored);
+	jv_free(request);
+	if (strcasecmp(action, "regenerateKeys") == 0)
+		next_key(s, id,
+		    type && strcasecmp(type, "SecondaryKey") == 0 ? "secondary"
+								  : "primary");
+	else if (strcasecmp(action, "listKeys") != 0) {
+		free(type);
+		return jv_null();
+	}
+	first = make_key(s, id, "primary", 32);
+	second = make_key(s, id, "secondary", 32);
+	out = jv_put(
+	    jv_object(), "primaryConnectionString", rule_string(id, first));
+	out = jv_put(out, "secondaryConnectionString", rule_string(id, second));
+	out = jv_put(out, "primaryKey", jv_string(first));
+	out = jv_put(out, "secondaryKey", jv_string(second));
+	out = jv_put(out, "keyName", jv_string(id->name[id->depth - 1]));
+	free(type);
+	free(first);
+	free(second);
+	return out;
+}
+
+/* -- Cosmos DB ----------------------------------------------------------- */
+
+static jv
+cosmos_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
+    jv old, enum arm_how how)
+{
+	const char *name = id->name[0];
+	char *kind = arm_text(body, "kind");
+	jv out = jv_object(), props, created = peek(old, "systemData");
+
+	out = jv_put(out, "id", jv_string(id->id));
+	out = jv_put(out, "name", jv_string(name));
+	out = jv_put(out, "location", jv_null()); /* keeps its place */
+	out = jv_put(
+	    out, "type", jv_string("Microsoft.DocumentDB/databaseAccounts"));
+	out = jv_put(out, "kind", jv_string(kind ? kind : "GlobalDocumentDB"));
+	out = with_place(out, body, true);
+	if (jv_get_kind(created) != JV_KIND_OBJECT) {
+		jv_free(created);
+		created =
+		    jv_put(jv_object(), "createdAt", arm_time(sim_now(s)));
+	}
+	out = jv_put(out, "systemData", created);
+	props = defaulted("{\"publicNetworkAccess\":\"Enabled\","
+			  "\"enableAutomaticFailover\":false,"
+			  "\"enableMultipleWriteLocations\":false,"
+			  "\"databaseAccountOfferType\":\"Standard\","
+			  "\"disableLocalAuth\":false,"
+			  "\"minimalTlsVersion\":\"Tls12\","
+			  "\"consistencyPolicy\":{\"defaultConsistencyLevel\":"
+			  "\"Session\",\"maxIntervalInSeconds\":5,"
+			  "\"maxStalenessPrefix\":100}}",
+	    peek(body, "properties"));
+	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
+	props = jv_put(props, "documentEndpoint",
+	    jv_text("https://%s.documents.azure.com:443/", name));
+	out = jv_put(out, "properties", props);
+	free(kind);
+	drop(api, body, old, how);
+	return out;
+}
+
+static jv
+cosmos_action(struct sim *s, const struct arm_id *id, jv stored,
+    const char *action, jv request)
+{
+	static const struct {
+		const char *member, *regenerate, *title;
+	} keys[] = {
+		{ "primaryMasterKey", "primary",
+		    "Primary SQL Connection String" },
+		{ "secondaryMasterKey", "secondary",
+		    "Secondary SQL Connection String" },
+		{ "primaryReadonlyMasterKey", "primaryReadonly",
+		    "Primary Read-Only SQL Connection String" },
+		{ "secondaryReadonlyMasterKey", "secondaryReadonly",
+		    "Secondary Read-Only SQL Connection String" },
+	};
+	char *which = arm_text(request, "keyKind");
+	jv out = jv_null(), list = jv_array();
+
+	jv_free(stored);
+	jv_free(request);
+	if (strcasecmp(action, "listKeys") == 0) {
+		out = jv_object();
+		for (int i = 0; i < 4; i++)
+			out = jv_put(out, keys[i].member,
+			    key_jv(s, id, keys[i].member, 64));
+	} else if (strcasecmp(action, "readonlykeys") == 0) {
+		out = jv_object();
+		for (int i = 2; i < 4; i++)
+			out = jv_put(out, keys[i].member,
+			    key_jv(s, id, keys[i].member, 64));
+	} else if (strcasecmp(action, "regenerateKey") == 0) {
+		for (int i = 0; i < 4; i++)
+			if (which && strcmp(which, keys[i].regenerate) == 0)
+				next_key(s, id, keys[i].member);
+		out = jv_object();
+	} else if (strcasecmp(action, "listConnectionStrings") == 0) {
+		for (int i = 0; i < 4; i++) {
+			char *key = make_key(s, id, keys[i].member, 64);
+
+			list = jv_array_append(list,
+			    jv_put(jv_put(jv_object(), "connectionString",
+				       jv_text("AccountEndpoint=https://%s."
+					       "documents.azure.com:443/;"
+					       "AccountKey=%s;",
+					   id->name[0], key)),
+				"description", jv_string(keys[i].title)));
+			free(key);
+		}
+		out = jv_put(jv_object(), "connectionStrings", jv_copy(list));
+	}
+	jv_free(list);
+	free(which);
+	return out;
+}
+
+/* Databases and containers: the resource inside the resource. */
+static jv
+cosmos_child_put(struct sim *s, const struct arm_id *id, const char *api,
+    jv body, jv old, enum arm_how how)
+{
+	jv given = jv_path(jv_copy(body), "properties.resource");
+	jv key = jv_path(jv_copy(given), "partitionKey");
+	jv was =
+	    jv_path(jv_copy(old), "properties.resource.partitionKey.paths");
+	char *name = arm_text(given, "id"), guid[37];
+	jv out = jv_null();
+
+	if (!name || strcmp(name, id->name[id->depth - 1]) != 0)
+		out = arm_fail(400, "BadRequest",
+		    "The resource's id must be its name, '%s'.",
+		    id->name[id->depth - 1]);
+	else if (id->depth == 3 && jv_get_kind(key) != JV_KIND_OBJECT)
+		out = arm_fail(400, "BadRequest",
+		    "The container '%s' needs a partitionKey.", name);
+	else if (jv_get_kind(was) == JV_KIND_ARRAY &&
+		 !jv_equal(jv_copy(was), jv_path(jv_copy(key), "paths")))
+		out = arm_fail(400, "BadRequest",
+		    "Document collection partition key cannot be changed.");
+	else {
+		sim_guid(s, id->key, guid);
+		guid[8] = '\0';
+		given = jv_without(jv_copy(given), "createMode");
+		given = jv_put(given, "_rid", jv_text("%s==", guid));
+		given = jv_put(
+		    given, "_ts", jv_number((double)(sim_now(s) / 1000)));
+		out = jv_put(jv_put(jv_object(), "id", jv_string(id->id)),
+		    "type", jv_string(id->kind->type));
+		out = jv_put(out, "name", jv_string(name));
+		out = jv_put(out, "properties",
+		    jv_put(jv_object(), "resource", jv_copy(given)));
+	}
+	free(name);
+	jv_free(given);
+	jv_free(key);
+	jv_free(was);
+	drop(api, body, old, how);
+	return out;
+}
+
+/* -- identities ---------------------------------------------------------- */
+
+static jv
+identity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
+    jv old, enum arm_how how)
+{
+	static const char *const members[] = { "principalId", "clientId" };
+	jv out = with_place(frame(id, id->kind->type), body, false);
+	jv props = jv_put(jv_object(), "tenantId", jv_string(SIM_TENANT));
+
+	for (int i = 0; i < 2; i++) {
+		char *words = xasprintf("%s/%s", members[i], id->key), guid[37];
+
+		sim_guid(s, words, guid);
+		props = jv_put(props, members[i], jv_string(guid));
+		free(words);
+	}
+	drop(api, body, old, how);
+	return jv_put(out, "properties", props);
+}
+
+#define ENTITY(what)                                           \
+	{                                                      \
+		.type = what, .created = 200, .replaced = 200, \
+		.put = entity_put                              \
+	}
+#define RULE(what)                                             \
+	{                                                      \
+		.type = what, .created = 200, .replaced = 200, \
+		.put = rule_put, .action = rule_action         \
+	}
+#define NAMESPACE(what)                                                \
+	{                                                              \
+		.type = what, .created = 200, .replaced = 200,         \
+		.tracked = true, .global = true, .put = namespace_put, \
+		.born = namespace_born                                 \
+	}
+
+const struct arm_kind service_kinds[] = {
+	{ .type = "Microsoft.Storage/storageAccounts",
+	    .created = 200,
+	    .replaced = 200,
+	    .tracked = true,
+	    .global = true,
+	    .put = storage_put,
+	    .action = storage_action },
+	{ .type = "Microsoft.Storage/storageAccounts/blobServices/containers",
+	    .created = 201,
+	    .replaced = 200,
+	    .put = container_put },
+	NAMESPACE("Microsoft.EventHub/namespaces"),
+	RULE("Microsoft.EventHub/namespaces/authorizationRules"),
+	ENTITY("Microsoft.EventHub/namespaces/eventhubs"),
+	RULE("Microsoft.EventHub/namespaces/eventhubs/authorizationRules"),
+	ENTITY("Microsoft.EventHub/namespaces/eventhubs/consumergroups"),
+	NAMESPACE("Microsoft.ServiceBus/namespaces"),
+	RULE("Microsoft.ServiceBus/namespaces/authorizationRules"),
+	ENTITY("Microsoft.ServiceBus/namespaces/queues"),
+	RULE("Microsoft.ServiceBus/namespaces/queues/authorizationRules"),
+	ENTITY("Microsoft.ServiceBus/namespaces/topics"),
+	RULE("Microsoft.ServiceBus/namespaces/topics/authorizationRules"),
+	ENTITY("Microsoft.ServiceBus/namespaces/topics/subscriptions"),
+	{ .type = "Microsoft.DocumentDB/databaseAccounts",
+	    .created = 200,
+	    .replaced = 200,
+	    .tracked = true,
+	    .global = true,
+	    .put = cosmos_put,
+	    .action = cosmos_action },
+	{ .type = "Microsoft.DocumentDB/databaseAccounts/sqlDatabases",
+	    .created = 200,
+	    .replaced = 200,
+	    .put = cosmos_child_put },
+	{ .type =
+		"Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers",
+	    .created = 200,
+	    .replaced = 200,
+	    .put = cosmos_child_put },
+	{ .type = "Microsoft.ManagedIdentity/userAssignedIdentities",
+	    .created = 201,
+	    .replaced = 200,
+	    .tracked = true,
+	    .put = identity_put },
+	{ .type = NULL },
+};
