@@ -1,0 +1,46 @@
+/*
+ * converge.h: one record made true on a hub, whatever is there: read, compare,
+ * write what differs, and look again where an answer leaves doubt.  Equal
+ * counts as done, so that it can be repeated at will (CONTRACT 12.2, 13).
+ */
+#ifndef CONVERGE_H
+#define CONVERGE_H
+
+#include "entry.h"
+#include "hub.h"
+
+enum converge_end {
+	CONVERGE_WROTE,
+	CONVERGE_EQUAL,   /* nothing had to be written */
+	CONVERGE_FAILED,  /* this record; others may do better */
+	CONVERGE_REFUSED, /* the hub does not let us in: no record will do */
+};
+
+struct converge_result {
+	enum converge_end end;
+	const char *tried; /* "update", "delete", ...: static */
+	char code[64];
+	struct err err;
+	bool reported; /* reported properties differ; nobody can write them */
+};
+
+typedef void converge_done(const struct converge_result *result, void *ctx);
+
+struct converge_job {
+	struct hub *hub;
+	struct http *http;
+	struct pace *pace; /* of identity operations; may be NULL */
+	struct buf line;   /* the record's text; consumed */
+	enum entry_form form;
+	const char *scope;  /* of its parent on this hub, or NULL; borrowed */
+	bool identity_only; /* leave the twin for another time */
+	bool ambiguous;     /* a try before this one may have been applied */
+	converge_done *done;
+	void *ctx;
+};
+
+/* Sends the first request; done is called from http_wait() or the like.  One
+ * request at a time is under way for each job. */
+void converge_start(struct converge_job *job);
+
+#endif

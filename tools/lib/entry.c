@@ -1,0 +1,547 @@
+/* entry.c: records as the service takes them; see entry.h. */
+#include "entry.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+struct span
+entry_member(const struct json *j, const char *name)
+{
+	const struct json_member *m;
+
+	if (json_find(j, name, &m) != 1 || m->kind == JSON_NULL)
+		return (struct span){ NULL, 0 };
+	return m->value;
+}
+
+struct span
+entry_path(struct span text, const char *a, const char *b)
+{
+	const char *const path[] = { a, b, NULL };
+	struct span value;
+	enum json_kind kind;
+
+	if (!text.at || json_get(text, path, &value, &kind) != 1 ||
+	    kind == JSON_NULL)
+		return (struct span){ NULL, 0 };
+	return value;
+}
+
+static void
+member_edit(
+    struct json_edit *edits, size_t *n, const char *name, struct span value)
+{
+	edits[(*n)++] = (struct json_edit){ name, value };
+}
+
+void
+entry_plain(struct span section, struct buf *into)
+{
+	static const struct json_edit drop[] = {
+		{ "$metadata", { NULL, 0 } },
+		{ "$version", { NULL, 0 } },
+	};
+	struct json_fault fault;
+	struct json j = { 0 };
+
+	if (json_scan(section, &j, &fault) == 0 && j.kind == JSON_OBJECT)
+		json_splice(&j, drop, 2, into);
+	else
+		buf_span(into, section);
+	json_free(&j);
+}
+
+bool
+entry_has_identity(const struct record *rec)
+{
+	return !rec->system_module && rec->mode != RECORD_UPDATE_TWIN &&
+	       rec->mode != RECORD_UPDATE_TWIN_IF_MATCH;
+}
+
+/* A string that is there and not empty. */
+static bool
+has_text(struct span value)
+{
+	return value.at && *value.at == '"' && value.len > 2;
+}
+
+static int
+no_keys(const char **code, struct err *e, const char *text)
+{
+	*code = "NoKeys";
+	return err_set(e, BAD_DATA, NULL,
+	    "%s: the service would make new keys (--generate-keys lets it)",
+	    text);
+}
+
+/* CONTRACT 12.1, 12.2: what is left out of authentication is generated. */
+static int
+check_keys(
+    const struct record *rec, bool generate, const char **code, struct err *e)
+{
+	struct span auth = entry_member(&rec->json, "authentication");
+	struct span type = entry_path(auth, "type", NULL);
+	bool first = has_text(entry_path(auth, "symmetricKey", "primaryKey"));
+	bool second =
+	    has_text(entry_path(auth, "symmetricKey", "secondaryKey"));
+
+	if (auth.at && *auth.at != '{') {
+		*code = "NoKeys";
+		return err_set(
+		    e, BAD_DATA, NULL, "authentication is no object");
+	}
+	if (first != second) {
+		*code = "HalfKey";
+		return err_set(e, BAD_DATA, NULL,
+		    "one of the two keys is missing (the service wants both)");
+	}
+	if (first || generate ||
+	    (type.at && json_string_is(type, "certificateAuthority")))
+		return 0;
+	if (!auth.at)
+		return no_keys(code, e, "no authentication");
+	if (type.at && json_string_is(type, "selfSigned")) {
+		if (has_text(entry_path(
+			auth, "x509Thumbprint", "primaryThumbprint")) ||
+		    has_text(entry_path(
+			auth, "x509Thumbprint", "secondaryThumbprint")))
+			return 0;
+		return no_keys(code, e, "selfSigned without thumbprint");
+	}
+	/* CONTRACT 12.1: type none of a module is turned into sas. */
+	return no_keys(code, e, "authentication without keys");
+}
+
+static int
+check_etag(const struct record *rec, const char *name, const char **code,
+    struct err *e)
+{
+	if (has_text(entry_member(&rec->json, name)))
+		return 0;
+	*code = "NoETag";
+	return err_set(e, BAD_DATA, NULL, "%s needs %s",
+	    record_mode_name(rec->mode), name);
+}
+
+int
+entry_check(
+    const struct record *rec, bool generate, const char **code, struct err *e)
+{
+	bool deletes =
+	    rec->mode == RECORD_DELETE || rec->mode == RECORD_DELETE_IF_MATCH;
+
+	if (rec->mode == RECORD_UPDATE_IF_MATCH ||
+	    rec->mode == RECORD_DELETE_IF_MATCH ||
+	    rec->mode == RECORD_CREATE_OR_UPDATE_IF_MATCH)
+		if (!rec->system_module && check_etag(rec, "eTag", code, e))
+			return -1;
+	if (rec->mode == RECORD_UPDATE_TWIN_IF_MATCH &&
+	    check_etag(rec, "twinETag", code, e))
+		return -1;
+	if (deletes && rec->system_module) {
+		*code = "SystemModule";
+		return err_set(
+		    e, BAD_DATA, NULL, "a system module cannot be deleted");
+	}
+	if (deletes || !entry_has_identity(rec))
+		return 0;
+	/* The service would take a missing one for enabled. */
+	if (!rec->module && !entry_member(&rec->json, "status").at) {
+		*code = "NoStatus";
+		return err_set(e, BAD_DATA, NULL, "no status");
+	}
+	return check_keys(rec, generate, code, e);
+}
+
+static bool
+is_edge(const struct json *j)
+{
+	struct span edge =
+	    entry_path(entry_member(j, "capabilities"), "iotEdge", NULL);
+
+	return edge.at && *edge.at == 't';
+}
+
+/* The first element of parentScopes. */
+static struct span
+first_scope(const struct json *j)
+{
+	struct span list = entry_member(j, "parentScopes");
+	struct span first = { NULL, 0 };
+	struct json_fault fault;
+	struct json a = { 0 };
+
+	if (list.at && json_scan(list, &a, &fault) == 0 &&
+	    a.kind == JSON_ARRAY && a.count > 0)
+		first = a.member[0].value;
+	json_free(&a);
+	return first;
+}
+
+/* An Edge device says its parent in parentScopes, a leaf in deviceScope
+ * (CONTRACT 12.3); one with parentScopes only means the same. */
+static struct span
+parent_scope(const struct json *j)
+{
+	struct span scope = { NULL, 0 };
+
+	if (!is_edge(j))
+		scope = entry_member(j, "deviceScope");
+	return has_text(scope) ? scope : first_scope(j);
+}
+
+char *
+entry_parent(const struct json *j)
+{
+	static const char scheme[] = "ms-azure-iot-edge://";
+	struct span scope = parent_scope(j);
+	char *text = has_text(scope) ? json_string(scope) : NULL;
+	char *id = NULL, *dash;
+
+	if (text && strncmp(text, scheme, sizeof scheme - 1) == 0) {
+		id = xstrdup(text + sizeof scheme - 1);
+		dash = strrchr(id, '-');
+		if (dash)
+			*dash = '\0';
+	} else if (text && *text) {
+		id = xstrdup(text); /* will not be found, and be said */
+	}
+	free(text);
+	return id;
+}
+
+/* Keys that nobody knows and nothing keeps. */
+static void
+throwaway(struct buf *into)
+{
+	static const char *const names[] = { "primaryKey", "secondaryKey" };
+	unsigned char key[32];
+
+	buf_text(into, "{\"type\":\"sas\",\"symmetricKey\":{");
+	for (int i = 0; i < 2; i++) {
+		if (RAND_bytes(key, sizeof key) != 1)
+			die(LOCAL_FAILURE, NULL, "no random bytes");
+		buf_printf(into, "%s\"%s\":\"", i ? "," : "", names[i]);
+		buf_base64(into, key, sizeof key);
+		buf_char(into, '"');
+	}
+	buf_text(into, "}}");
+	OPENSSL_cleanse(key, sizeof key);
+}
+
+/* properties with plain sections. */
+static void
+plain_properties(struct span properties, struct buf *into)
+{
+	static const char *const names[] = { "desired", "reported" };
+	struct buf section[2] = { BUF_INIT, BUF_INIT };
+	struct json_edit edits[2];
+	struct json_fault fault;
+	struct json j = { 0 };
+	size_t n = 0;
+
+	if (json_scan(properties, &j, &fault) || j.kind != JSON_OBJECT) {
+		buf_span(into, properties);
+		json_free(&j);
+		return;
+	}
+	for (int i = 0; i < 2; i++) {
+		struct span value = entry_member(&j, names[i]);
+
+		if (!value.at)
+			continue;
+		entry_plain(value, &section[i]);
+		member_edit(edits, &n, names[i], buf_peek(&section[i]));
+	}
+	json_splice(&j, edits, n, into);
+	json_free(&j);
+	buf_free(&section[0]);
+	buf_free(&section[1]);
+}
+
+static void
+scope_texts(const char *scope, struct buf *own, struct buf *list)
+{
+	buf_json(own, scope, strlen(scope));
+	buf_char(list, '[');
+	buf_span(list, buf_peek(own));
+	buf_char(list, ']');
+}
+
+void
+entry_bulk(const struct record *rec, enum record_mode mode,
+    enum entry_form form, const char *scope, struct buf *into)
+{
+	const struct span none = { NULL, 0 };
+	struct span properties = entry_member(&rec->json, "properties");
+	struct buf word = BUF_INIT, auth = BUF_INIT, own = BUF_INIT,
+		   list = BUF_INIT, plain = BUF_INIT;
+	struct json_edit edits[12];
+	size_t n = 0;
+	bool keys =
+	    mode != RECORD_UPDATE_TWIN && mode != RECORD_UPDATE_TWIN_IF_MATCH;
+	bool deletes = mode == RECORD_DELETE || mode == RECORD_DELETE_IF_MATCH;
+	bool by_etag = mode == RECORD_DELETE_IF_MATCH ||
+		       mode == RECORD_UPDATE_IF_MATCH ||
+		       mode == RECORD_UPDATE_TWIN_IF_MATCH;
+
+	buf_json(&word, record_mode_name(mode), strlen(record_mode_name(mode)));
+	member_edit(edits, &n, "importMode", buf_peek(&word));
+	if (form == ENTRY_LOCKED || !entry_member(&rec->json, "status").at)
+		member_edit(edits, &n, "status", span_of("\"enabled\""));
+	if (form == ENTRY_LOCKED) {
+		throwaway(&auth);
+		member_edit(edits, &n, "authentication", buf_peek(&auth));
+	} else if (!keys || deletes) {
+		member_edit(edits, &n, "authentication", none);
+	}
+	if (!by_etag) {
+		member_edit(edits, &n, "eTag", none);
+		member_edit(edits, &n, "twinETag", none);
+	}
+	if (scope) {
+		scope_texts(scope, &own, &list);
+		member_edit(edits, &n, "deviceScope", buf_peek(&own));
+		member_edit(edits, &n, "parentScopes", buf_peek(&list));
+	} else {
+		member_edit(edits, &n, "deviceScope", none);
+		member_edit(edits, &n, "parentScopes", none);
+	}
+	if (deletes) {
+		member_edit(edits, &n, "tags", none);
+		member_edit(edits, &n, "properties", none);
+	} else if (properties.at) {
+		plain_properties(properties, &plain);
+		member_edit(edits, &n, "properties", buf_peek(&plain));
+	}
+	json_splice(&rec->json, edits, n, into);
+	buf_free(&word);
+	buf_wipe(&auth);
+	buf_free(&own);
+	buf_free(&list);
+	buf_free(&plain);
+}
+
+static void
+add(struct buf *into, const char *name, struct span value)
+{
+	if (!value.at)
+		return;
+	if (into->len > 0 && into->at[into->len - 1] != '{')
+		buf_char(into, ',');
+	buf_printf(into, "\"%s\":", name);
+	buf_span(into, value);
+}
+
+/* CONTRACT 12.3: an Edge device repeats its own scope, and its parents or
+ * loses them; a leaf has its parent's. */
+static void
+add_scopes(const struct record *rec, enum entry_form form, const char *scope,
+    const struct json *there, struct buf *into)
+{
+	struct buf own = BUF_INIT, list = BUF_INIT;
+
+	if (scope)
+		scope_texts(scope, &own, &list);
+	if (rec->edge) {
+		if (there && is_edge(there))
+			add(into, "deviceScope",
+			    entry_member(there, "deviceScope"));
+		if (form == ENTRY_ROOT || (form == ENTRY_LOCKED && !scope))
+			add(into, "parentScopes",
+			    there ? entry_member(there, "parentScopes")
+				  : (struct span){ NULL, 0 });
+		else if (scope)
+			add(into, "parentScopes", buf_peek(&list));
+	} else if (scope) {
+		add(into, "deviceScope", buf_peek(&own));
+	}
+	buf_free(&own);
+	buf_free(&list);
+}
+
+void
+entry_identity(const struct record *rec, enum entry_form form,
+    const char *scope, const struct json *there, struct buf *into)
+{
+	const struct json *j = &rec->json;
+	struct span auth = entry_member(j, "authentication");
+	struct span status = entry_member(j, "status");
+	struct span managed = entry_member(j, "managedBy");
+	struct buf locked = BUF_INIT;
+
+	if (form == ENTRY_LOCKED) {
+		throwaway(&locked);
+		auth = buf_peek(&locked);
+		status = span_of("\"enabled\"");
+	} else if (!auth.at && there) {
+		/* Only who is new gets new keys. */
+		auth = entry_member(there, "authentication");
+	}
+	buf_char(into, '{');
+	add(into, "deviceId", entry_member(j, "id"));
+	if (rec->module) {
+		add(into, "moduleId", entry_member(j, "moduleId"));
+		if (!managed.at && there)
+			managed = entry_member(there, "managedBy");
+		add(into, "managedBy", managed);
+		add(into, "authentication", auth);
+	} else {
+		add(into, "status", status);
+		add(into, "statusReason", entry_member(j, "statusReason"));
+		add(into, "authentication", auth);
+		add(into, "capabilities", entry_member(j, "capabilities"));
+		add_scopes(rec, form, scope, there, into);
+	}
+	buf_char(into, '}');
+	buf_wipe(&locked);
+}
+
+static struct span
+section_of(const struct json *j, const char *name)
+{
+	return entry_path(entry_member(j, "properties"), name, NULL);
+}
+
+void
+entry_twin(const struct record *rec, const struct json *there, struct buf *into)
+{
+	struct span tags = entry_member(&rec->json, "tags");
+	struct span desired = section_of(&rec->json, "desired");
+	struct buf plain = BUF_INIT;
+
+	if (!tags.at && there)
+		tags = entry_member(there, "tags");
+	if (!desired.at && there)
+		desired = section_of(there, "desired");
+	entry_plain(desired.at ? desired : span_of("{}"), &plain);
+	buf_char(into, '{');
+	add(into, "deviceId", entry_member(&rec->json, "id"));
+	add(into, "moduleId", entry_member(&rec->json, "moduleId"));
+	add(into, "tags", tags.at ? tags : span_of("{}"));
+	buf_text(into, ",\"properties\":{\"desired\":");
+	buf_span(into, buf_peek(&plain));
+	buf_text(into, "}}");
+	buf_free(&plain);
+}
+
+/* Absent, null and "" are the same to the service. */
+static bool
+same_text(const struct json *a, const struct json *b, const char *name)
+{
+	struct span x = entry_member(a, name), y = entry_member(b, name);
+
+	if (!has_text(x) || !has_text(y))
+		return has_text(x) == has_text(y);
+	return json_same(x, y);
+}
+
+static bool
+same_status(const struct record *rec, const struct json *there)
+{
+	struct span status = entry_member(there, "status");
+
+	return status.at &&
+	       json_string_is(status, rec->disabled ? "disabled" : "enabled") &&
+	       same_text(&rec->json, there, "statusReason");
+}
+
+static bool
+same_auth(const struct record *rec, const struct json *there)
+{
+	static const char *const secrets[][2] = {
+		{ "symmetricKey", "primaryKey" },
+		{ "symmetricKey", "secondaryKey" },
+		{ "x509Thumbprint", "primaryThumbprint" },
+		{ "x509Thumbprint", "secondaryThumbprint" },
+	};
+	struct span want = entry_member(&rec->json, "authentication");
+	struct span have = entry_member(there, "authentication");
+	struct span type = entry_path(want, "type", NULL);
+	struct span type_there = entry_path(have, "type", NULL);
+	bool authority =
+	    type.at && json_string_is(type, "certificateAuthority");
+
+	if (!want.at)
+		return true;
+	if (!have.at)
+		return false;
+	if (type.at && type_there.at && !json_same(type, type_there))
+		return false;
+	if (authority)
+		return true;
+	for (size_t i = 0; i < 4; i++) {
+		struct span a = entry_path(want, secrets[i][0], secrets[i][1]);
+		struct span b = entry_path(have, secrets[i][0], secrets[i][1]);
+
+		/* What the record does not have cannot differ: a self-signed
+		 * device has keys that nobody chose. */
+		if (has_text(a) && (!has_text(b) || !json_same(a, b)))
+			return false;
+		if (i >= 2 && !has_text(a) && has_text(b))
+			return false;
+	}
+	return true;
+}
+
+static bool
+same_parent(const char *scope, const struct json *there)
+{
+	struct span have = parent_scope(there);
+
+	if (!scope)
+		return !has_text(have);
+	return has_text(have) && json_string_is(have, scope);
+}
+
+bool
+entry_same_identity(const struct record *rec, enum entry_form form,
+    const char *scope, const struct json *there)
+{
+	if (form == ENTRY_LOCKED)
+		return false; /* nobody knows what its keys are */
+	if (!same_auth(rec, there))
+		return false;
+	if (rec->module)
+		/* The service's own export does not have it. */
+		return !entry_member(&rec->json, "managedBy").at ||
+		       same_text(&rec->json, there, "managedBy");
+	return same_status(rec, there) && rec->edge == is_edge(there) &&
+	       (form == ENTRY_ROOT || same_parent(scope, there));
+}
+
+/* want absent: whatever is there will do. */
+static bool
+same_section(struct span want, struct span have)
+{
+	struct buf a = BUF_INIT, b = BUF_INIT;
+	bool same;
+
+	if (!want.at)
+		return true;
+	entry_plain(want, &a);
+	entry_plain(have.at ? have : span_of("{}"), &b);
+	same = json_same(buf_peek(&a), buf_peek(&b));
+	buf_free(&a);
+	buf_free(&b);
+	return same;
+}
+
+bool
+entry_same_twin(const struct record *rec, const struct json *there)
+{
+	struct span none = { NULL, 0 };
+
+	return same_section(entry_member(&rec->json, "tags"),
+		   there ? entry_member(there, "tags") : none) &&
+	       same_section(section_of(&rec->json, "desired"),
+		   there ? section_of(there, "desired") : none);
+}
+
+bool
+entry_reported_differs(const struct record *rec, const struct json *there)
+{
+	return !same_section(section_of(&rec->json, "reported"),
+	    there ? section_of(there, "reported") : (struct span){ NULL, 0 });
+}

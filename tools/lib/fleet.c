@@ -1,0 +1,649 @@
+/* fleet.c: a hub's devices as lines; see fleet.h. */
+#include "fleet.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "entry.h"
+#include "progress.h"
+
+enum { LIST_MAX = 1000 };
+
+struct module {
+	struct span identity; /* in place.modules */
+	char *id;
+	struct buf twin;
+};
+
+/* One device on its way to the output. */
+struct place {
+	char *id;
+	struct buf identity, twin, modules;
+	struct module *module;
+	size_t count;
+	long pending; /* answers it waits for */
+	bool gone;    /* deleted while we looked */
+	bool refused; /* a 401 for its modules: is it disabled? */
+};
+
+struct fleet {
+	struct hub *hub;
+	struct http *http;
+	const struct fleet_want *want;
+	struct fleet_got *got;
+	struct place *place; /* a ring: next to write, how many in use */
+	size_t size, first, used;
+	long asked;             /* calls not answered yet */
+	bool no_twins;          /* a basic tier has none (CONTRACT Annex A) */
+	uint64_t *with_modules; /* of whom the query knows modules; sorted */
+	size_t with_count;
+	bool with_known;
+	struct buf line;
+};
+
+enum what { IDENTITY, TWIN, MODULES, MODULE_TWIN };
+
+struct call {
+	struct fleet *d;
+	struct place *p;
+	enum what what;
+	size_t module;
+};
+
+static void answered(struct http_reply *reply, void *ctx);
+
+static void
+ask(struct fleet *d, struct place *p, enum what what, size_t module)
+{
+	struct call *c = xcalloc(1, sizeof *c);
+	struct http_request r;
+	char *id = hub_escape(p->id), *m = NULL;
+
+	*c = (struct call){ d, p, what, module };
+	if (what == IDENTITY) {
+		r = hub_request(d->hub, "GET", NULL, "/devices/%s", id);
+	} else if (what == TWIN) {
+		r = hub_request(d->hub, "GET", NULL, "/twins/%s", id);
+	} else if (what == MODULES) {
+		r = hub_request(d->hub, "GET", NULL, "/devices/%s/modules", id);
+	} else {
+		m = hub_escape(p->module[module].id);
+		r = hub_request(
+		    d->hub, "GET", NULL, "/twins/%s/modules/%s", id, m);
+	}
+	r.done = answered;
+	r.ctx = c;
+	p->pending++;
+	d->asked++;
+	http_send(d->http, &r);
+	free(id);
+	free(m);
+}
+
+static bool
+is_missing(const struct err *e, const char *code)
+{
+	return e->status == ANSWER_NO &&
+	       (!*code || strcmp(code, "DeviceNotFound") == 0 ||
+		   strcmp(code, "ModuleNotFound") == 0 ||
+		   strncmp(code, "4040", 4) == 0);
+}
+
+/* Lists what the hub has under it; a module twin's call for each. */
+static void
+take_modules(struct fleet *d, struct place *p)
+{
+	struct json_fault fault;
+	struct json list = { 0 }, one = { 0 };
+
+	if (json_scan(buf_peek(&p->modules), &list, &fault) ||
+	    list.kind != JSON_ARRAY)
+		die(REMOTE_RETRY, p->id, "the answer is no list of modules");
+	p->module = xcalloc(list.count + 1, sizeof *p->module);
+	for (size_t i = 0; i < list.count; i++) {
+		struct module *m = &p->module[p->count];
+
+		m->identity = list.member[i].value;
+		if (json_scan(m->identity, &one, &fault) == 0)
+			m->id = json_string(entry_member(&one, "moduleId"));
+		if (!m->id)
+			die(REMOTE_RETRY, p->id, "a module without moduleId");
+		p->count++;
+	}
+	json_free(&list);
+	json_free(&one);
+	for (size_t i = 0; i < p->count && !d->no_twins; i++)
+		ask(d, p, MODULE_TWIN, i);
+}
+
+/*
+ * Modules of a device that is missing or disabled are answered with 401, key
+ * right or not (CONTRACT 12.4).  What an Edge device always has can be told
+ * without its identities: their twins go on working.
+ */
+static void
+take_refused(struct fleet *d, struct place *p)
+{
+	static const char *const names[] = { "$edgeAgent", "$edgeHub" };
+	const char *const status[] = { "status", NULL };
+	struct span value, edge;
+
+	if (json_get(buf_peek(&p->identity), status, &value, NULL) != 1 ||
+	    !json_string_is(value, "disabled"))
+		die(REMOTE_REFUSED, p->id,
+		    "its modules cannot be read: 401, though it is not "
+		    "disabled (the policy needs RegistryRead)");
+	edge = entry_path(buf_peek(&p->identity), "capabilities", "iotEdge");
+	if (!edge.at || *edge.at != 't')
+		return;
+	p->module = xcalloc(2, sizeof *p->module);
+	for (size_t i = 0; i < 2; i++) {
+		p->module[p->count++].id = xstrdup(names[i]);
+		if (!d->no_twins)
+			ask(d, p, MODULE_TWIN, i);
+	}
+}
+
+static void
+answered(struct http_reply *reply, void *ctx)
+{
+	struct call c = *(struct call *)ctx;
+	struct place *p = c.p;
+	struct err e;
+	char code[64];
+	struct buf *into = c.what == IDENTITY  ? &p->identity
+			   : c.what == TWIN    ? &p->twin
+			   : c.what == MODULES ? &p->modules
+					       : &p->module[c.module].twin;
+
+	free(ctx);
+	p->pending--;
+	c.d->asked--;
+	if (hub_check(c.d->hub, reply, p->id, code, &e) == 0) {
+		buf_wipe(into);
+		*into = reply->body;
+		reply->body = (struct buf)BUF_INIT;
+		if (c.what == MODULES)
+			take_modules(c.d, p);
+		else if (c.what == IDENTITY && p->refused)
+			take_refused(c.d, p);
+	} else if (c.what == MODULES && reply->status == 401) {
+		p->refused = true;
+		ask(c.d, p, IDENTITY, 0);
+	} else if (strcmp(code, "OperationNotAvailableInCurrentTier") == 0 &&
+		   (c.what == TWIN || c.what == MODULE_TWIN)) {
+		if (!c.d->no_twins)
+			warn(hub_name(c.d->hub), "its tier has no twins");
+		c.d->no_twins = true;
+	} else if (is_missing(&e, code)) {
+		/* A module that went leaves no line; a twin that is not there
+		 * may still have its device. */
+		if (c.what == TWIN)
+			ask(c.d, p, IDENTITY, 0);
+		else if (c.what != MODULE_TWIN)
+			p->gone = true;
+	} else {
+		die_err(&e);
+	}
+}
+
+/* Text that became one member; a line has no line ends in it. */
+static void
+put(struct buf *line, const char *name, struct span value)
+{
+	if (!value.at)
+		return;
+	buf_printf(line, "%s\"%s\":", line->len ? "," : "{", name);
+	for (const char *c = value.at, *end = c + value.len; c < end;) {
+		const char *stop = c;
+
+		while (stop < end && *stop != '\n' && *stop != '\r')
+			stop++;
+		buf_add(line, c, (size_t)(stop - c));
+		if (stop < end)
+			buf_char(line, ' ');
+		c = stop + 1;
+	}
+}
+
+/* As spelt, null included. */
+static struct span
+raw(const struct json *j, const char *name)
+{
+	const struct json_member *m;
+
+	return json_find(j, name, &m) == 1 ? m->value
+					   : (struct span){ NULL, 0 };
+}
+
+static void
+put_twin(struct buf *line, const struct json *twin, bool metadata)
+{
+	static const char *const names[] = { "desired", "reported" };
+	struct span properties = entry_member(twin, "properties");
+	struct buf all = BUF_INIT;
+
+	put(line, "twinETag", raw(twin, "etag"));
+	put(line, "tags", raw(twin, "tags"));
+	for (int i = 0; i < 2; i++) {
+		struct span s = entry_path(properties, names[i], NULL);
+
+		if (!s.at)
+			continue;
+		buf_printf(&all, "%s\"%s\":", all.len ? "," : "{", names[i]);
+		if (metadata)
+			buf_span(&all, s);
+		else
+			entry_plain(s, &all);
+	}
+	if (all.len) {
+		buf_char(&all, '}');
+		put(line, "properties", buf_peek(&all));
+	}
+	buf_free(&all);
+}
+
+static void
+write_line(struct fleet *d)
+{
+	buf_text(&d->line, "}\n");
+	d->want->line(buf_peek(&d->line), d->want->ctx);
+	buf_clear(&d->line);
+	d->got->lines++;
+}
+
+static void
+scan(struct span text, const char *id, struct json *into)
+{
+	struct json_fault fault;
+
+	if (json_scan(text, into, &fault) || into->kind != JSON_OBJECT)
+		die(REMOTE_RETRY, id, "the answer is no identity: %s",
+		    into->kind == JSON_OBJECT ? fault.reason : "no object");
+}
+
+static void
+write_device(struct fleet *d, struct place *p)
+{
+	struct json identity = { 0 }, twin = { 0 };
+	struct span none = { NULL, 0 };
+
+	scan(buf_peek(&p->identity), p->id, &identity);
+	if (p->twin.len)
+		scan(buf_peek(&p->twin), p->id, &twin);
+	put(&d->line, "id", raw(&identity, "deviceId"));
+	put(&d->line, "eTag", raw(&identity, "etag"));
+	put(&d->line, "status", raw(&identity, "status"));
+	put(&d->line, "statusReason", raw(&identity, "statusReason"));
+	put(&d->line, "authentication",
+	    d->want->exclude_keys ? span_of("null")
+				  : raw(&identity, "authentication"));
+	if (p->twin.len)
+		put_twin(&d->line, &twin, d->want->metadata);
+	put(&d->line, "capabilities", raw(&identity, "capabilities"));
+	put(&d->line, "deviceScope", entry_member(&identity, "deviceScope"));
+	put(&d->line, "parentScopes", entry_member(&identity, "parentScopes"));
+	write_line(d);
+	for (size_t i = 0; i < p->count; i++) {
+		struct module *m = &p->module[i];
+		bool system = *m->id == '$';
+		struct json own = { 0 }, its = { 0 };
+		struct buf id = BUF_INIT;
+
+		if (m->identity.at)
+			scan(m->identity, p->id, &own);
+		if (m->twin.len)
+			scan(buf_peek(&m->twin), p->id, &its);
+		buf_json(&id, m->id, strlen(m->id));
+		put(&d->line, "id", raw(&identity, "deviceId"));
+		put(&d->line, "moduleId", buf_peek(&id));
+		put(&d->line, "eTag",
+		    own.kind ? raw(&own, "etag") : raw(&its, "deviceEtag"));
+		put(&d->line, "status", span_of("\"enabled\""));
+		/* As the service's own export has it (CONTRACT 16.3). */
+		put(&d->line, "authentication",
+		    system || d->want->exclude_keys
+			? span_of("null")
+			: raw(&own, "authentication"));
+		if (m->twin.len)
+			put_twin(&d->line, &its, d->want->metadata);
+		put(&d->line, "managedBy",
+		    own.kind ? entry_member(&own, "managedBy")
+		    : system ? span_of("\"iotEdge\"")
+			     : none);
+		write_line(d);
+		json_free(&own);
+		json_free(&its);
+		buf_free(&id);
+	}
+	json_free(&identity);
+	json_free(&twin);
+}
+
+static uint64_t
+hash(struct span s)
+{
+	uint64_t h = 1469598103934665603u;
+
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ (unsigned char)s.at[i]) * 1099511628211u;
+	return h;
+}
+
+static int
+by_hash(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* One page of a query; *more holds the continuation, freed and set anew. */
+static void
+query(struct fleet *d, const char *text, char **more, struct json *rows,
+    struct buf *page)
+{
+	struct http_request r =
+	    hub_request(d->hub, "POST", NULL, "/devices/query");
+	struct http_reply reply;
+	struct json_fault fault;
+	struct err e;
+	char code[64];
+	const char *next;
+
+	buf_text(&r.body, "{\"query\":");
+	buf_json(&r.body, text, strlen(text));
+	buf_char(&r.body, '}');
+	r.repeat = HTTP_REPEAT;
+	r.headers[0] = xasprintf("x-ms-max-item-count: %d", LIST_MAX);
+	if (*more)
+		r.headers[1] = xasprintf("x-ms-continuation: %s", *more);
+	free(*more);
+	*more = NULL;
+	http_one(d->http, &r, &reply);
+	if (hub_check(d->hub, &reply, hub_name(d->hub), code, &e))
+		die_err(&e);
+	buf_free(page);
+	*page = reply.body;
+	reply.body = (struct buf)BUF_INIT;
+	if (json_scan(buf_peek(page), rows, &fault) || rows->kind != JSON_ARRAY)
+		die(REMOTE_RETRY, hub_name(d->hub), "the query gave no list");
+	next = http_header(&reply, "x-ms-continuation");
+	if (next && *next)
+		*more = xstrdup(next);
+	http_reply_free(&reply);
+}
+
+/* May the device that hides its modules have some?  Asked once for all. */
+static bool
+has_modules(struct fleet *d, const char *id)
+{
+	static const char *const path[] = { "deviceId", NULL };
+	static const char *const name[] = { "moduleId", NULL };
+	struct json rows = { 0 };
+	struct buf page = BUF_INIT, device = BUF_INIT;
+	char *more = NULL;
+	uint64_t h = hash(span_of(id));
+
+	while (!d->with_known) {
+		query(d, "SELECT deviceId, moduleId FROM devices.modules",
+		    &more, &rows, &page);
+		d->with_modules = xrealloc(d->with_modules,
+		    (d->with_count + rows.count + 1) * sizeof h);
+		for (size_t i = 0; i < rows.count; i++) {
+			struct span at, m;
+
+			buf_clear(&device);
+			if (json_get(rows.member[i].value, path, &at, NULL) ==
+				1 &&
+			    json_get(rows.member[i].value, name, &m, NULL) ==
+				1 &&
+			    m.len > 2 && m.at[1] != '$' &&
+			    json_decode(at, &device) == 0)
+				d->with_modules[d->with_count++] =
+				    hash(buf_peek(&device));
+		}
+		d->with_known = !more;
+	}
+	if (d->with_count)
+		qsort(d->with_modules, d->with_count, sizeof h, by_hash);
+	json_free(&rows);
+	buf_free(&page);
+	buf_free(&device);
+	return d->with_count &&
+	       bsearch(&h, d->with_modules, d->with_count, sizeof h, by_hash);
+}
+
+/* Writes what is ready at the head of the ring; one more place is free then,
+ * or (all) none is used. */
+static void
+write_ready(struct fleet *d, bool all)
+{
+	while (d->used &&
+	       (all || d->used == d->size || d->place[d->first].pending == 0)) {
+		struct place *p = &d->place[d->first];
+
+		while (p->pending)
+			http_wait(d->http, d->asked);
+		if (p->gone) {
+			note("'%s': deleted while the dump was made", p->id);
+			d->got->gone++;
+		} else {
+			write_device(d, p);
+			d->got->devices++;
+			if (p->refused && has_modules(d, p->id)) {
+				warn(p->id,
+				    "its modules are left out: the service "
+				    "does not show them while it is disabled");
+				d->got->hidden++;
+			}
+		}
+		progress_add(1);
+		for (size_t i = 0; i < p->count; i++) {
+			free(p->module[i].id);
+			buf_wipe(&p->module[i].twin);
+		}
+		free(p->module);
+		free(p->id);
+		buf_wipe(&p->identity);
+		buf_wipe(&p->modules);
+		buf_free(&p->twin);
+		*p = (struct place){ 0 };
+		d->first = (d->first + 1) % d->size;
+		d->used--;
+	}
+}
+
+/* Begins to read a device; id is consumed.  identity.at NULL: not known. */
+static void
+begin(struct fleet *d, char *id, struct span identity)
+{
+	struct place *p;
+
+	write_ready(d, false);
+	p = &d->place[(d->first + d->used++) % d->size];
+	p->id = id;
+	if (identity.at)
+		buf_span(&p->identity, identity);
+	else
+		ask(d, p, IDENTITY, 0);
+	if (!d->no_twins)
+		ask(d, p, TWIN, 0);
+	ask(d, p, MODULES, 0);
+}
+
+/* One of the identities that the list gave. */
+struct listed {
+	uint64_t hash;
+	char *id;
+	struct span identity;
+	bool seen;
+};
+
+static int
+by_listed(const void *a, const void *b)
+{
+	const struct listed *x = a, *y = b;
+
+	return x->hash < y->hash   ? -1
+	       : x->hash > y->hash ? 1
+				   : strcmp(x->id, y->id);
+}
+
+/* A page at a time, all ids; what the list gave need not be asked again. */
+static void
+read_large(struct fleet *d, struct listed *listed, size_t count)
+{
+	static const char *const path[] = { "deviceId", NULL };
+	struct json rows = { 0 };
+	struct buf page = BUF_INIT;
+	char *more = NULL;
+
+	qsort(listed, count, sizeof *listed, by_listed);
+	do {
+		query(d, "SELECT deviceId FROM devices", &more, &rows, &page);
+		for (size_t i = 0; i < rows.count; i++) {
+			struct listed key = { 0 }, *l;
+			struct span at;
+
+			if (json_get(rows.member[i].value, path, &at, NULL) ==
+			    1)
+				key.id = json_string(at);
+			if (!key.id)
+				die(REMOTE_RETRY, hub_name(d->hub),
+				    "the query gave a row without deviceId");
+			key.hash = hash(span_of(key.id));
+			l = bsearch(&key, listed, count, sizeof key, by_listed);
+			if (l && l->seen) {
+				free(key.id);
+				continue;
+			}
+			begin(d, key.id,
+			    l ? l->identity : (struct span){ NULL, 0 });
+			if (l)
+				l->seen = true;
+		}
+	} while (more);
+	/* The query is late: a device may be in the list only. */
+	for (size_t i = 0; i < count; i++)
+		if (!listed[i].seen)
+			begin(d, xstrdup(listed[i].id), listed[i].identity);
+	json_free(&rows);
+	buf_free(&page);
+}
+
+static void
+read_listed(struct fleet *d, const struct json *list)
+{
+	size_t n = list->count;
+	struct listed *listed = xcalloc(n + 1, sizeof *listed);
+	struct json_fault fault;
+	struct json one = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		listed[i].identity = list->member[i].value;
+		if (json_scan(listed[i].identity, &one, &fault) == 0)
+			listed[i].id =
+			    json_string(entry_member(&one, "deviceId"));
+		if (!listed[i].id)
+			die(REMOTE_RETRY, hub_name(d->hub),
+			    "the list has an identity without deviceId");
+		listed[i].hash = hash(span_of(listed[i].id));
+	}
+	if (n < LIST_MAX)
+		for (size_t i = 0; i < n; i++)
+			begin(d, xstrdup(listed[i].id), listed[i].identity);
+	else
+		read_large(d, listed, n);
+	for (size_t i = 0; i < n; i++)
+		free(listed[i].id);
+	free(listed);
+	json_free(&one);
+}
+
+/* How many devices the hub counts; -1 if it does not say.  The count is late
+ * (CONTRACT 15). */
+static long
+count_devices(struct fleet *d)
+{
+	static const char *const path[] = { "totalDeviceCount", NULL };
+	struct buf body = BUF_INIT;
+	struct span value;
+	struct err e;
+	long n = -1;
+	char *text;
+
+	if (hub_get(d->hub, &body, NULL, &e, NULL, "/statistics/devices") ==
+		0 &&
+	    json_get(buf_peek(&body), path, &value, NULL) == 1) {
+		text = span_dup(value);
+		n = strtol(text, NULL, 10);
+		free(text);
+	}
+	buf_free(&body);
+	return n;
+}
+
+/* What is asked of the hub's throttle, which its devices share. */
+static void
+say_cost(struct fleet *d, long devices, bool large)
+{
+	char sku[8] = "S1";
+	long units = 1;
+	bool known = hub_sku(d->hub, sku, &units);
+	struct hub_limits may = hub_limits(known ? sku : "S1", units);
+	long identity = 1 + devices + (large ? devices - LIST_MAX : 0);
+	long queries = large ? (devices + LIST_MAX - 1) / LIST_MAX : 0;
+	double minutes = fmax(identity / may.identity,
+	    fmax(devices / may.twin_reads / 60, queries / may.queries));
+
+	note("'%s': %ld devices cost %ld identity calls, %ld twin reads (one "
+	     "more for each module) and %ld queries: about %.0f min of what "
+	     "%s x%ld permits%s",
+	    hub_name(d->hub), devices, identity, devices, queries,
+	    ceil(minutes), known ? sku : "S1", known ? units : 1L,
+	    known ? "" : " (its tier is unknown: assumed)");
+}
+
+void
+fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
+    struct fleet_got *got)
+{
+	struct fleet d = { .hub = hub, .http = http, .want = want, .got = got };
+	struct json_fault fault;
+	struct json list = { 0 };
+	struct buf body = BUF_INIT;
+	struct err e;
+	bool large;
+	long total;
+
+	*got = (struct fleet_got){ 0 };
+	if (hub_get(hub, &body, NULL, &e, "top=1000", "/devices"))
+		die_err(&e);
+	if (json_scan(buf_peek(&body), &list, &fault) ||
+	    list.kind != JSON_ARRAY)
+		die(REMOTE_RETRY, hub_name(hub), "the answer is no list");
+	large = list.count >= LIST_MAX;
+	total = large ? count_devices(&d) : (long)list.count;
+	if (total < (long)list.count)
+		total = (long)list.count;
+	say_cost(&d, total, large);
+	d.size = (size_t)http_jobs() * 4;
+	d.place = xcalloc(d.size, sizeof *d.place);
+	progress_begin("devices", total);
+	read_listed(&d, &list);
+	write_ready(&d, true);
+	progress_end();
+	if (large && got->devices + got->gone < total) {
+		got->doubtful = true;
+		warn(hub_name(hub),
+		    "counts %ld devices, but showed %ld: queries are late (run "
+		    "again in a while)",
+		    total, got->devices);
+	}
+	buf_wipe(&body);
+	json_free(&list);
+	buf_free(&d.line);
+	free(d.place);
+	free(d.with_modules);
+}

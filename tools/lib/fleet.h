@@ -1,0 +1,35 @@
+/*
+ * fleet.h: all devices and modules of a hub, read by single calls, as lines in
+ * the service's import/export format (CONTRACT 16.3), in the service's order.
+ *
+ * One call lists up to 1,000 identities with keys; a larger hub gives its ids
+ * by query, page by page, and each identity by a call of its own.  Twins and
+ * modules always come one by one: what a query says of them is late
+ * (CONTRACT 12.6, 14).  Devices are read side by side and handed over in order
+ * from a ring of places, so memory does not grow.
+ */
+#ifndef FLEET_H
+#define FLEET_H
+
+#include "hub.h"
+
+struct fleet_want {
+	bool metadata;     /* keep $metadata and $version of the twins */
+	bool exclude_keys; /* authentication is null everywhere */
+	void (*line)(struct span line, void *ctx); /* with its \n */
+	void *ctx;
+};
+
+struct fleet_got {
+	long lines, devices;
+	long gone;   /* deleted while we looked */
+	long hidden; /* disabled devices whose modules the hub does not show */
+	bool doubtful; /* the hub counts more devices than it showed */
+};
+
+/* Says what it will cost, reads all, dies where it cannot go on.  Shows
+ * progress.  got->hidden > 0: the lines are not the whole fleet. */
+void fleet_read(struct hub *hub, struct http *http,
+    const struct fleet_want *want, struct fleet_got *got);
+
+#endif

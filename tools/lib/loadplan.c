@@ -1,0 +1,544 @@
+/* loadplan.c: records put into steps; see loadplan.h. */
+#include "loadplan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <unistd.h>
+
+struct parent {
+	uint64_t key[2];
+	char *id, *scope;
+};
+
+struct load_plan {
+	struct ledger *ledger;
+	struct parent *parent;
+	uint32_t count, cap;
+	uint32_t *slot, slots; /* finds a parent by key; 0: empty */
+	long rejected, deletes;
+};
+
+static const char *const step_names[] = {
+	[LOAD_DELETE_MODULES] = "delete modules",
+	[LOAD_DELETE_DEVICES] = "delete devices",
+	[LOAD_EDGE] = "create Edge devices",
+	[LOAD_SCOPES] = "read the scopes of parents",
+	[LOAD_DEVICES] = "create devices",
+	[LOAD_PARENTS] = "set the parents of Edge devices",
+	[LOAD_MODULES] = "create modules",
+	[LOAD_CLOSE] = "set keys and status of disabled devices",
+	[LOAD_SYSTEM] = "set the twins of system modules",
+	[LOAD_TWINS] = "update twins",
+};
+
+const char *
+load_step_name(enum load_step step)
+{
+	return step_names[step];
+}
+
+/* -- reading -------------------------------------------------------------- */
+
+struct reading {
+	struct load_plan *p;
+	const struct load_rules *rules;
+	load_reject *reject;
+	void *ctx;
+};
+
+static void
+reject(struct reading *r, uint32_t i, const char *code, const char *text)
+{
+	r->p->rejected++;
+	r->reject(r->ctx, i, code, text);
+}
+
+static bool
+writes_identity(const struct ledger_entry *e)
+{
+	return !load_deletes(e) && !(e->flags & LOAD_IS_SYSTEM) &&
+	       e->mode != RECORD_UPDATE_TWIN &&
+	       e->mode != RECORD_UPDATE_TWIN_IF_MATCH;
+}
+
+static void
+read_one(struct reading *r, const struct line *line, struct record *rec)
+{
+	struct ledger *l = r->p->ledger;
+	uint32_t i = ledger_add(l, line), twin;
+	struct ledger_entry *entry;
+	const char *code = "BadRecord";
+	char *parent, text[64];
+	struct err e;
+
+	if (record_read(line->text, rec, &e)) {
+		reject(r, i, code, e.text);
+		return;
+	}
+	twin = ledger_name(l, i, rec->id, rec->module);
+	entry = &l->entry[i];
+	entry->mode = (uint8_t)rec->mode;
+	if (twin != LEDGER_NONE) {
+		(void)snprintf(text, sizeof text, "the same id as line %u",
+		    l->entry[twin].line);
+		reject(r, i, "DuplicateId", text);
+		return;
+	}
+	entry->flags =
+	    (uint16_t)((rec->module ? LOAD_IS_MODULE : 0) |
+		       (rec->system_module ? LOAD_IS_SYSTEM : 0) |
+		       (rec->edge && !rec->module ? LOAD_IS_EDGE : 0) |
+		       (rec->disabled ? LOAD_IS_DISABLED : 0));
+	if (entry_check(rec, r->rules->generate_keys, &code, &e)) {
+		reject(r, i, code, e.text);
+		return;
+	}
+	if (load_deletes(entry))
+		r->p->deletes++;
+	if (rec->module || !writes_identity(entry))
+		return;
+	parent = entry_parent(&rec->json);
+	if (parent)
+		entry->flags |= LOAD_HAS_PARENT;
+	free(parent);
+}
+
+/* The number of a parent, new or known. */
+static uint32_t
+parent_of(struct load_plan *p, const char *id)
+{
+	uint64_t key[2];
+	uint32_t i;
+
+	if (p->slots < p->count * 2 + 2) {
+		p->slots = p->slots ? p->slots * 2 : 256;
+		free(p->slot);
+		p->slot = xcalloc(p->slots, sizeof *p->slot);
+		for (uint32_t n = 0; n < p->count; n++) {
+			i = (uint32_t)(p->parent[n].key[1] % p->slots);
+			while (p->slot[i])
+				i = i + 1 == p->slots ? 0 : i + 1;
+			p->slot[i] = n + 1;
+		}
+	}
+	ledger_key(id, NULL, key);
+	i = (uint32_t)(key[1] % p->slots);
+	while (p->slot[i]) {
+		if (memcmp(p->parent[p->slot[i] - 1].key, key, sizeof key) == 0)
+			return p->slot[i] - 1;
+		i = i + 1 == p->slots ? 0 : i + 1;
+	}
+	if (p->count == p->cap) {
+		p->cap = p->cap ? p->cap * 2 : 64;
+		p->parent = xrealloc(p->parent, p->cap * sizeof *p->parent);
+	}
+	p->parent[p->count] = (struct parent){ .id = xstrdup(id) };
+	memcpy(p->parent[p->count].key, key, sizeof key);
+	p->slot[i] = ++p->count;
+	return p->count - 1;
+}
+
+/* Now that all are there, who stands on whom? */
+static void
+link_all(struct load_plan *p)
+{
+	struct ledger *l = p->ledger;
+	struct buf text = BUF_INIT;
+	struct record rec = { 0 };
+	struct err e;
+	char *parent;
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		struct ledger_entry *entry = &l->entry[i];
+
+		if (entry->state != LEDGER_TODO ||
+		    !(entry->flags & (LOAD_IS_MODULE | LOAD_HAS_PARENT)))
+			continue;
+		ledger_text(l, i, &text);
+		if (record_read(buf_peek(&text), &rec, &e))
+			bug("a record that was read before is none: %s",
+			    e.text);
+		if (entry->flags & LOAD_IS_MODULE) {
+			struct ledger_entry *device;
+
+			entry->device = ledger_find(l, rec.id, NULL);
+			if (entry->device == LEDGER_NONE)
+				continue;
+			device = &l->entry[entry->device];
+			if (writes_identity(entry) && writes_identity(device) &&
+			    device->flags & LOAD_IS_DISABLED)
+				device->flags |= LOAD_LOCKED;
+		} else if ((parent = entry_parent(&rec.json))) {
+			entry->parent = parent_of(p, parent);
+			free(parent);
+		}
+	}
+	record_free(&rec);
+	buf_wipe(&text);
+}
+
+struct load_plan *
+load_read(struct ledger *ledger, const struct load_rules *rules,
+    load_reject *on_reject, void *ctx, struct err *e)
+{
+	struct load_plan *p = xcalloc(1, sizeof *p);
+	struct reading r = { p, rules, on_reject, ctx };
+	struct lines *in = lines_open(STDIN_FILENO, "stdin");
+	struct record rec = { 0 };
+	struct line line;
+	enum lines_got got;
+	bool open = false; /* within a line that is too long */
+
+	p->ledger = ledger;
+	while ((got = lines_next(in, &line, e)) > LINES_END) {
+		if (got != LINES_LINE) {
+			if (open)
+				ledger_more(ledger, line.raw);
+			else
+				(void)ledger_add(ledger, &line);
+			open = got == LINES_PIECE;
+			if (!open)
+				reject(&r, ledger->count - 1, "BadRecord",
+				    "the line is too long");
+		} else if (line.number == 1 && record_is_comment(line.text)) {
+			warn("stdin",
+			    "begins with a text, as an export without keys "
+			    "does: skipped");
+		} else if (!span_is_blank(line.text)) {
+			read_one(&r, &line, &rec);
+		}
+	}
+	record_free(&rec);
+	lines_close(in);
+	if (got == LINES_FAILED) {
+		load_free(p);
+		return NULL;
+	}
+	link_all(p);
+	return p;
+}
+
+void
+load_free(struct load_plan *p)
+{
+	for (uint32_t i = 0; i < p->count; i++) {
+		free(p->parent[i].id);
+		free(p->parent[i].scope);
+	}
+	free(p->parent);
+	free(p->slot);
+	free(p);
+}
+
+/* -- may it be done? ------------------------------------------------------ */
+
+static bool
+names_hub(const char *text, const struct hub *hub)
+{
+	return text && (strcasecmp(text, hub_name(hub)) == 0 ||
+			   strcasecmp(text, hub_host(hub)) == 0);
+}
+
+int
+load_check_source(struct load_rules *rules, struct hub *hub, struct http *http,
+    const char *operand, struct err *e)
+{
+	const char *source = getenv("IOTHUB_CONN_STRING");
+	struct hub *from;
+
+	if (rules->confirm && !names_hub(rules->confirm, hub))
+		return err_set(
+		    e, BAD_USAGE, hub_name(hub), "is not what --confirm names");
+	if (!source || !*source)
+		return 0;
+	from =
+	    hub_open(http, "env:IOTHUB_CONN_STRING", "IOTHUB_CONN_STRING", e);
+	if (!from)
+		return 0; /* not known, and not ours to judge */
+	rules->same_hub = hub_same(from, hub);
+	hub_close(from);
+	if (rules->same_hub && !(operand && rules->confirm))
+		return err_set(e, BAD_USAGE, hub_name(hub),
+		    "is the source too (IOTHUB_CONN_STRING): name it as the "
+		    "operand and with --confirm=%s if that is meant",
+		    hub_name(hub));
+	return 0;
+}
+
+static int
+check_manifest(const char *path, long lines, struct err *e)
+{
+	struct buf text = BUF_INIT;
+	struct json j = { 0 };
+	struct json_fault fault;
+	struct span complete, count;
+	char chunk[4096];
+	FILE *f = fopen(path, "re");
+	size_t n;
+	char *number;
+	int rc = 0;
+
+	if (!f)
+		return err_set(e, BAD_DATA, path,
+		    "cannot be read (a dump that died has no manifest)");
+	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
+		buf_add(&text, chunk, n);
+	(void)fclose(f);
+	if (json_scan(buf_peek(&text), &j, &fault) || j.kind != JSON_OBJECT) {
+		rc = err_set(e, BAD_DATA, path, "is no manifest");
+	} else {
+		complete = entry_member(&j, "complete");
+		count = entry_member(&j, "lines");
+		number = count.at ? span_dup(count) : xstrdup("-1");
+		if (!complete.at || *complete.at != 't')
+			rc = err_set(e, BAD_DATA, path,
+			    "tells of a dump that is not complete");
+		else if (strtol(number, NULL, 10) != lines)
+			rc = err_set(e, BAD_DATA, path,
+			    "tells of %s records, but the input has %ld",
+			    number, lines);
+		free(number);
+	}
+	json_free(&j);
+	buf_free(&text);
+	return rc;
+}
+
+static int
+check_deletes(const struct load_plan *p, const struct load_rules *rules,
+    const struct hub *hub, const char *operand, struct err *e)
+{
+	const char *name = hub_name(hub);
+
+	if (p->rejected && !rules->allow_partial)
+		return err_set(e, BAD_DATA, "stdin",
+		    "%ld lines are wrong, and others delete: nothing is done "
+		    "(--allow-partial does the rest)",
+		    p->rejected);
+	if (rules->dry_run)
+		return 0;
+	if (!operand)
+		return err_set(e, BAD_USAGE, name,
+		    "%ld records delete: the hub must be named as an operand, "
+		    "not by the environment",
+		    p->deletes);
+	if (!rules->confirm)
+		return err_set(e, BAD_USAGE, name,
+		    "%ld records delete: --confirm=%s is needed", p->deletes,
+		    name);
+	if (rules->same_hub)
+		return err_set(e, BAD_USAGE, name,
+		    "%ld records delete, and it is the source too "
+		    "(IOTHUB_CONN_STRING)",
+		    p->deletes);
+	if (!rules->manifest && rules->expect < 0)
+		return err_set(e, BAD_USAGE, name,
+		    "%ld records delete: --manifest=FILE or --expect=N is "
+		    "needed, since a dump that died looks short",
+		    p->deletes);
+	return 0;
+}
+
+int
+load_check(const struct load_plan *p, const struct load_rules *rules,
+    const struct hub *hub, const char *operand, struct err *e)
+{
+	long count = (long)p->ledger->count;
+
+	if (count == 0)
+		return err_set(e, BAD_DATA, "stdin",
+		    "has no records (did the stage before fail?)");
+	if (rules->expect >= 0 && rules->expect != count)
+		return err_set(e, BAD_DATA, "stdin", "has %ld records, not %ld",
+		    count, rules->expect);
+	if (rules->manifest && check_manifest(rules->manifest, count, e))
+		return -1;
+	return p->deletes ? check_deletes(p, rules, hub, operand, e) : 0;
+}
+
+/* -- steps ---------------------------------------------------------------- */
+
+bool
+load_deletes(const struct ledger_entry *e)
+{
+	return e->mode == RECORD_DELETE || e->mode == RECORD_DELETE_IF_MATCH;
+}
+
+bool
+load_takes_part(const struct load_plan *p, uint32_t i, enum load_step step)
+{
+	const struct ledger_entry *e = &p->ledger->entry[i];
+	bool module = e->flags & LOAD_IS_MODULE;
+	bool todo = e->state == LEDGER_TODO;
+
+	switch (step) {
+	case LOAD_DELETE_MODULES:
+		return todo && load_deletes(e) && module;
+	case LOAD_DELETE_DEVICES:
+		return todo && load_deletes(e) && !module;
+	case LOAD_EDGE:
+		return todo && writes_identity(e) && !module &&
+		       e->flags & LOAD_IS_EDGE;
+	case LOAD_DEVICES:
+		return todo && writes_identity(e) && !module &&
+		       !(e->flags & LOAD_IS_EDGE);
+	case LOAD_PARENTS:
+		return e->state == LEDGER_HELD && e->flags & LOAD_IS_EDGE &&
+		       e->parent != LEDGER_NONE && !(e->flags & LOAD_LOCKED);
+	case LOAD_MODULES:
+		return todo && writes_identity(e) && module;
+	case LOAD_CLOSE:
+		return e->state == LEDGER_HELD && e->flags & LOAD_LOCKED;
+	case LOAD_SYSTEM:
+		return todo && e->flags & LOAD_IS_SYSTEM;
+	case LOAD_TWINS:
+		return todo && !load_deletes(e) && !writes_identity(e) &&
+		       !(e->flags & LOAD_IS_SYSTEM);
+	case LOAD_SCOPES:
+	case LOAD_STEPS:
+		break;
+	}
+	return false;
+}
+
+bool
+load_later(const struct load_plan *p, uint32_t i, enum load_step step)
+{
+	const struct ledger_entry *e = &p->ledger->entry[i];
+
+	if (e->flags & LOAD_LOCKED && step < LOAD_CLOSE)
+		return true;
+	return step == LOAD_EDGE && e->parent != LEDGER_NONE;
+}
+
+enum entry_form
+load_form(const struct load_plan *p, uint32_t i, enum load_step step)
+{
+	const struct ledger_entry *e = &p->ledger->entry[i];
+
+	if (e->flags & LOAD_LOCKED && step < LOAD_CLOSE)
+		return ENTRY_LOCKED;
+	if (step == LOAD_EDGE && e->parent != LEDGER_NONE)
+		return ENTRY_ROOT;
+	return ENTRY_FULL;
+}
+
+const char *
+load_obstacle(const struct load_plan *p, uint32_t i, enum load_step step)
+{
+	const struct ledger_entry *e = &p->ledger->entry[i];
+
+	if ((step == LOAD_DEVICES || step == LOAD_PARENTS) &&
+	    e->parent != LEDGER_NONE && !p->parent[e->parent].scope)
+		return "the hub has no Edge device of its parent's id";
+	if ((step == LOAD_MODULES || step == LOAD_SYSTEM) &&
+	    e->device != LEDGER_NONE &&
+	    p->ledger->entry[e->device].state >= LEDGER_REJECTED)
+		return "its device was not applied";
+	return NULL;
+}
+
+bool
+load_orphan(const struct load_plan *p, uint32_t i, enum load_step step)
+{
+	const struct ledger_entry *e = &p->ledger->entry[i];
+
+	return step == LOAD_CLOSE && e->parent != LEDGER_NONE &&
+	       !p->parent[e->parent].scope;
+}
+
+bool
+load_goes_in_bulk(const struct ledger_entry *e, enum load_step step)
+{
+	switch (step) {
+	case LOAD_DELETE_MODULES:
+	case LOAD_DELETE_DEVICES:
+	case LOAD_TWINS:
+		return true;
+	case LOAD_EDGE:
+	case LOAD_DEVICES:
+	case LOAD_MODULES:
+		return e->mode == RECORD_CREATE ||
+		       e->mode == RECORD_CREATE_OR_UPDATE ||
+		       e->mode == RECORD_CREATE_OR_UPDATE_IF_MATCH;
+	default:
+		return false;
+	}
+}
+
+enum record_mode
+load_bulk_mode(const struct ledger_entry *e)
+{
+	/* The call has no createOrUpdate (CONTRACT 12.5). */
+	return writes_identity(e) ? RECORD_CREATE : (enum record_mode)e->mode;
+}
+
+/* -- parents -------------------------------------------------------------- */
+
+long
+load_parents(const struct load_plan *p)
+{
+	return (long)p->count;
+}
+
+const char *
+load_scope(const struct load_plan *p, uint32_t i)
+{
+	uint32_t parent = p->ledger->entry[i].parent;
+
+	return parent == LEDGER_NONE ? NULL : p->parent[parent].scope;
+}
+
+struct scope_call {
+	struct parent *parent;
+	struct hub *hub;
+	struct err *e;
+	bool *failed;
+};
+
+static void
+take_scope(struct http_reply *r, void *ctx)
+{
+	static const char *const path[] = { "deviceScope", NULL };
+	struct scope_call c = *(struct scope_call *)ctx;
+	struct span edge, scope;
+	struct err e;
+	char code[64];
+
+	free(ctx);
+	if (hub_check(c.hub, r, c.parent->id, code, &e)) {
+		if (e.status == ANSWER_NO || *c.failed)
+			return;
+		*c.failed = true;
+		*c.e = e;
+		return;
+	}
+	edge = entry_path(buf_peek(&r->body), "capabilities", "iotEdge");
+	/* The scope of a leaf is its parent's. */
+	if (edge.at && *edge.at == 't' &&
+	    json_get(buf_peek(&r->body), path, &scope, NULL) == 1)
+		c.parent->scope = json_string(scope);
+}
+
+int
+load_read_scopes(
+    struct load_plan *p, struct hub *hub, struct http *http, struct err *e)
+{
+	bool failed = false;
+
+	for (uint32_t i = 0; i < p->count && !failed; i++) {
+		struct scope_call *c = xmalloc(sizeof *c);
+		char *id = hub_escape(p->parent[i].id);
+		struct http_request r =
+		    hub_request(hub, "GET", NULL, "/devices/%s", id);
+
+		*c = (struct scope_call){ &p->parent[i], hub, e, &failed };
+		r.done = take_scope;
+		r.ctx = c;
+		http_send(http, &r);
+		free(id);
+	}
+	http_drain(http);
+	return failed ? -1 : 0;
+}

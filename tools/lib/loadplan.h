@@ -1,0 +1,92 @@
+/*
+ * loadplan.h: what a stream of records asks of a hub: read whole and checked,
+ * linked (modules to devices, children to parents), and put into steps.
+ *
+ * Edge devices come first and without parents, since the hub chooses their
+ * scopes, which children need (CONTRACT 12.3).  A disabled device that gets
+ * modules is enabled until they are there, but with keys that nobody knows,
+ * and gets its own with its status, in one write (CONTRACT 12.4).
+ */
+#ifndef LOADPLAN_H
+#define LOADPLAN_H
+
+#include "entry.h"
+#include "hub.h"
+#include "ledger.h"
+
+enum load_step {
+	LOAD_DELETE_MODULES,
+	LOAD_DELETE_DEVICES,
+	LOAD_EDGE,   /* Edge devices, parents left as they are */
+	LOAD_SCOPES, /* read back the scopes that children need */
+	LOAD_DEVICES,
+	LOAD_PARENTS, /* of Edge devices */
+	LOAD_MODULES,
+	LOAD_CLOSE,  /* real keys and status of disabled devices */
+	LOAD_SYSTEM, /* desired of $edgeAgent and $edgeHub */
+	LOAD_TWINS,
+	LOAD_STEPS,
+};
+
+/* ledger_entry.flags */
+enum {
+	LOAD_IS_MODULE = 1,
+	LOAD_IS_SYSTEM = 2,
+	LOAD_IS_EDGE = 4,
+	LOAD_IS_DISABLED = 8,
+	LOAD_HAS_PARENT = 16,
+	LOAD_LOCKED = 32, /* disabled, and modules come with it */
+	LOAD_DOUBT = 64,  /* an earlier call may have written it */
+};
+
+struct load_rules {
+	bool generate_keys, allow_partial, dry_run;
+	const char *manifest, *confirm;
+	long expect;   /* -1: any */
+	bool same_hub; /* found out by load_check_source() */
+};
+
+struct load_plan;
+
+typedef void load_reject(
+    void *ctx, uint32_t entry, const char *code, const char *text);
+
+/* Refuses a destination that is the source too, where both are known. */
+int load_check_source(struct load_rules *rules, struct hub *hub,
+    struct http *http, const char *operand, struct err *e);
+/* Reads stdin to its end.  reject is called for each line that is no record,
+ * or one that may not be applied. */
+struct load_plan *load_read(struct ledger *ledger,
+    const struct load_rules *rules, load_reject *reject, void *ctx,
+    struct err *e);
+/* May this input be applied at all? */
+int load_check(const struct load_plan *p, const struct load_rules *rules,
+    const struct hub *hub, const char *operand, struct err *e);
+void load_free(struct load_plan *p);
+
+const char *load_step_name(enum load_step step);
+bool load_takes_part(
+    const struct load_plan *p, uint32_t entry, enum load_step step);
+/* Does a later step go on with it? */
+bool load_later(const struct load_plan *p, uint32_t entry, enum load_step step);
+enum entry_form load_form(
+    const struct load_plan *p, uint32_t entry, enum load_step step);
+/* Why it cannot be applied in this step, or NULL. */
+const char *load_obstacle(
+    const struct load_plan *p, uint32_t entry, enum load_step step);
+/* In LOAD_CLOSE, which has no obstacles: its parent is not there. */
+bool load_orphan(
+    const struct load_plan *p, uint32_t entry, enum load_step step);
+bool load_deletes(const struct ledger_entry *e);
+bool load_goes_in_bulk(const struct ledger_entry *e, enum load_step step);
+enum record_mode load_bulk_mode(const struct ledger_entry *e);
+
+/* How many different parents the records name. */
+long load_parents(const struct load_plan *p);
+/* Asks the hub for their scopes.  One that is not there has none. */
+int load_read_scopes(
+    struct load_plan *p, struct hub *hub, struct http *http, struct err *e);
+/* Scope of the entry's parent on this hub; NULL: none, or not there. */
+const char *load_scope(const struct load_plan *p, uint32_t entry);
+
+#endif

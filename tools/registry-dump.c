@@ -1,0 +1,221 @@
+/*
+ * registry-dump: the devices, modules, keys and twins of a hub, as records,
+ * with a manifest that says what they are.  How they are read: fleet.h.
+ */
+#include <jv.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "entry.h"
+#include "fleet.h"
+#include "hub.h"
+#include "opt.h"
+#include "out.h"
+
+static const char *output, *manifest, *configurations;
+static bool metadata, exclude_keys;
+
+static const struct opt opts[] = {
+	OPT_TEXT('o', "output", "FILE", &output,
+	    "write to FILE, which appears when it is complete"),
+	OPT_TEXT(0, "manifest", "FILE", &manifest,
+	    "say in FILE what the dump is, and whether it is complete"),
+	OPT_TEXT(0, "configurations", "FILE", &configurations,
+	    "write the configurations of the hub to FILE"),
+	OPT_FLAG(0, "metadata", &metadata,
+	    "keep $metadata and $version of the twins"),
+	OPT_FLAG(0, "exclude-keys", &exclude_keys,
+	    "leave out all keys; such a dump cannot be loaded"),
+	OPT_GROUP(hub_opts),
+	OPT_END,
+};
+static const struct tool tool = {
+	.name = "registry-dump",
+	.synopsis = "[-o FILE] [--manifest=FILE] [HUB] > RECORDS",
+	.summary = "Write the identities, keys and twins of a hub as records",
+	.example = "registry-dump -o fleet.txt --manifest=fleet.json\n"
+		   "registry-dump | registry-load",
+	.opts = opts,
+	.statuses = "0124567",
+	.operands_max = 1,
+};
+
+struct dump {
+	struct out *out;
+	EVP_MD_CTX *digest;
+};
+
+static void
+write_line(struct span line, void *ctx)
+{
+	struct dump *d = ctx;
+
+	if (EVP_DigestUpdate(d->digest, line.at, line.len) != 1)
+		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
+	out_span(d->out, line);
+}
+
+static void
+put(struct buf *b, const char *name, struct span value)
+{
+	if (!value.at)
+		return;
+	buf_printf(b,
+	    "%s\"%s\":", b->len && b->at[b->len - 1] != '{' ? "," : "", name);
+	buf_span(b, value);
+}
+
+/* The service writes these in PascalCase, and without what only it can know
+ * (CONTRACT 15, 16.3). */
+static void
+configuration_line(const struct json *c, struct buf *line)
+{
+	static const char *const part[] = { "deviceContent", "DeviceContent",
+		"moduleContent", "ModuleContent", "modulesContent",
+		"ModulesContent" };
+	static const char *const plain[] = { "targetCondition",
+		"TargetCondition", "priority", "Priority" };
+	struct span content = entry_member(c, "content");
+	struct span queries =
+	    entry_path(entry_member(c, "metrics"), "queries", NULL);
+
+	buf_char(line, '{');
+	put(line, "Id", entry_member(c, "id"));
+	put(line, "SchemaVersion", entry_member(c, "schemaVersion"));
+	put(line, "Labels", entry_member(c, "labels"));
+	buf_text(line, ",\"Content\":{");
+	for (size_t i = 0; i < 6; i += 2)
+		put(line, part[i + 1], entry_path(content, part[i], NULL));
+	buf_char(line, '}');
+	for (size_t i = 0; i < 4; i += 2)
+		put(line, plain[i + 1], entry_member(c, plain[i]));
+	if (queries.at) {
+		buf_text(line, ",\"Metrics\":{\"Queries\":");
+		buf_span(line, queries);
+		buf_char(line, '}');
+	}
+	put(line, "ETag", entry_member(c, "etag"));
+	buf_char(line, '}');
+	for (size_t i = 0; i < line->len; i++)
+		if (line->at[i] == '\n' || line->at[i] == '\r')
+			line->at[i] = ' ';
+	buf_char(line, '\n');
+}
+
+static void
+dump_configurations(struct hub *hub)
+{
+	struct json list = { 0 }, one = { 0 };
+	struct buf body = BUF_INIT, line = BUF_INIT;
+	struct json_fault fault;
+	struct out *out;
+	struct err e;
+
+	if (hub_get(hub, &body, NULL, &e, "top=100", "/configurations"))
+		die_err(&e);
+	if (json_scan(buf_peek(&body), &list, &fault) ||
+	    list.kind != JSON_ARRAY)
+		die(REMOTE_RETRY, hub_name(hub),
+		    "the answer is no list of configurations");
+	out = out_open(configurations, false);
+	for (size_t i = 0; i < list.count; i++) {
+		if (json_scan(list.member[i].value, &one, &fault))
+			bug("a part of what was scanned is no JSON");
+		buf_clear(&line);
+		configuration_line(&one, &line);
+		out_span(out, buf_peek(&line));
+	}
+	out_close(out);
+	json_free(&list);
+	json_free(&one);
+	buf_free(&body);
+	buf_free(&line);
+}
+
+static void
+add_text(struct buf *b, const char *name, const char *text)
+{
+	buf_printf(b, ",\"%s\":", name);
+	buf_json(b, text, strlen(text));
+}
+
+/* Last of all: who sees "complete":true has the whole dump. */
+static void
+write_manifest(const struct hub *hub, const char *operand, const char *when,
+    const struct fleet_got *got, EVP_MD_CTX *digest)
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	struct buf b = BUF_INIT;
+	unsigned len = 0;
+	struct out *out;
+
+	if (EVP_DigestFinal_ex(digest, sum, &len) != 1)
+		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
+	buf_text(&b, "{\"hub\":");
+	buf_json(&b, hub_host(hub), strlen(hub_host(hub)));
+	if (operand && *operand == '/')
+		add_text(&b, "id", operand);
+	add_text(&b, "time", when);
+	add_text(&b, "path", "rest");
+	buf_printf(&b, ",\"lines\":%ld,\"devices\":%ld,\"sha256\":\"",
+	    got->lines, got->devices);
+	for (unsigned i = 0; i < len; i++)
+		buf_printf(&b, "%02x", sum[i]);
+	buf_printf(&b, "\",\"keys\":%s,\"complete\":%s}\n",
+	    exclude_keys ? "false" : "true",
+	    got->hidden || got->doubtful ? "false" : "true");
+	out = out_open(manifest, false);
+	out_span(out, buf_peek(&b));
+	out_close(out);
+	buf_free(&b);
+}
+
+static void
+now_text(char when[32])
+{
+	time_t t = time(NULL);
+	struct tm tm;
+
+	(void)gmtime_r(&t, &tm);
+	(void)strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+int
+main(int argc, char *argv[])
+{
+	int first = tool_start(&tool, argc, argv);
+	const char *operand = first < argc ? argv[first] : NULL;
+	struct http *http = http_open();
+	struct dump d = { .digest = EVP_MD_CTX_new() };
+	struct fleet_want want = { metadata, exclude_keys, write_line, &d };
+	struct fleet_got got;
+	struct hub *hub;
+	struct err e;
+	char when[32];
+
+	if (!d.digest || EVP_DigestInit_ex(d.digest, EVP_sha256(), NULL) != 1)
+		die(LOCAL_FAILURE, NULL, "SHA-256 does not start");
+	/* An old one must not speak for a dump that died. */
+	if (manifest)
+		(void)unlink(manifest);
+	hub = hub_open(http, operand, "IOTHUB_CONN_STRING", &e);
+	if (!hub)
+		die_err(&e);
+	now_text(when);
+	d.out = out_open(output, !exclude_keys);
+	fleet_read(hub, http, &want, &got);
+	out_close(d.out);
+	if (configurations)
+		dump_configurations(hub);
+	if (manifest)
+		write_manifest(hub, operand, when, &got, d.digest);
+	note("'%s': %ld devices, %ld lines", hub_name(hub), got.devices,
+	    got.lines);
+	hub_close(hub);
+	http_close(http);
+	EVP_MD_CTX_free(d.digest);
+	return got.hidden || got.doubtful ? PARTLY_DONE : DONE;
+}
