@@ -1,0 +1,1072 @@
+/*
+ * identity.c: devices and modules: what may be said about them, making,
+ * changing and removing them (CONTRACT 12).
+ */
+#include "registry.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+enum {
+	MAX_ID = 128,
+	MAX_REASON = 128,
+	FREE_DEVICES = 500, /* Annex A: F1 */
+	PAID_DEVICES = 1000000,
+};
+static const char scope_prefix[] = "ms-azure-iot-edge://";
+
+const char registry_schema[] =
+    "CREATE TABLE IF NOT EXISTS registry (seq INTEGER PRIMARY KEY,"
+    " hub TEXT NOT NULL, id TEXT NOT NULL, module TEXT NOT NULL,"
+    " generation TEXT NOT NULL, etag INTEGER NOT NULL,"
+    " disabled INTEGER NOT NULL, reason TEXT, status_time INTEGER NOT NULL,"
+    " auth INTEGER NOT NULL, key1 TEXT, key2 TEXT, thumb1 TEXT, thumb2 TEXT,"
+    " edge INTEGER NOT NULL, scope TEXT, parent TEXT, managed TEXT,"
+    " version INTEGER NOT NULL, twin_etag INTEGER NOT NULL,"
+    " desired_version INTEGER NOT NULL, reported_version INTEGER NOT NULL,"
+    " born INTEGER NOT NULL, deployed INTEGER NOT NULL,"
+    " tags TEXT NOT NULL, desired TEXT NOT NULL, reported TEXT NOT NULL,"
+    " desired_meta TEXT, UNIQUE (hub, id, module));"
+    /* What a query goes on showing of devices that are gone. */
+    "CREATE TABLE IF NOT EXISTS ghost (hub TEXT NOT NULL, id TEXT NOT NULL,"
+    " until INTEGER NOT NULL, twin TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS configuration (hub TEXT NOT NULL,"
+    " id TEXT NOT NULL, etag INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " updated INTEGER NOT NULL, schema TEXT, labels TEXT, content TEXT,"
+    " condition TEXT, priority TEXT, metrics TEXT, PRIMARY KEY (hub, id))";
+
+static struct span
+column(sqlite3_stmt *stmt, int i)
+{
+	if (sqlite3_column_type(stmt, i) == SQLITE_NULL)
+		return (struct span){ NULL, 0 };
+	return sim_column(stmt, i);
+}
+
+/* In the order of ROW_COLUMNS. */
+void
+row_read(sqlite3_stmt *stmt, struct row *row)
+{
+	int i = 0;
+
+	row->seq = sqlite3_column_int64(stmt, i++);
+	row->id = column(stmt, i++);
+	row->module = column(stmt, i++);
+	row->generation = column(stmt, i++);
+	row->etag = sqlite3_column_int64(stmt, i++);
+	row->disabled = sqlite3_column_int(stmt, i++);
+	row->reason = column(stmt, i++);
+	row->status_time = sqlite3_column_int64(stmt, i++);
+	row->auth = (enum auth)sqlite3_column_int(stmt, i++);
+	row->key1 = column(stmt, i++);
+	row->key2 = column(stmt, i++);
+	row->thumb1 = column(stmt, i++);
+	row->thumb2 = column(stmt, i++);
+	row->edge = sqlite3_column_int(stmt, i++);
+	row->scope = column(stmt, i++);
+	row->parent = column(stmt, i++);
+	row->managed = column(stmt, i++);
+	row->tags = column(stmt, i++);
+	row->desired = column(stmt, i++);
+	row->reported = column(stmt, i++);
+	row->desired_meta = column(stmt, i++);
+	row->version = sqlite3_column_int64(stmt, i++);
+	row->twin_etag = sqlite3_column_int64(stmt, i++);
+	row->desired_version = sqlite3_column_int64(stmt, i++);
+	row->reported_version = sqlite3_column_int64(stmt, i++);
+	row->born = sqlite3_column_int64(stmt, i++);
+	row->deployed = sqlite3_column_int(stmt, i++);
+}
+
+bool
+row_find(struct visit *v, const char *id, const char *module, struct row *row)
+{
+	sqlite3_stmt *q = sim_sql(v->s,
+	    "SELECT " ROW_COLUMNS
+	    " FROM registry WHERE hub = ? AND id = ? AND module = ?");
+
+	sim_bind(q, 1, v->hub.name);
+	sim_bind(q, 2, id);
+	sim_bind(q, 3, module);
+	if (sim_step(v->s, q) != SQLITE_ROW)
+		return false;
+	row_read(q, row);
+	return true;
+}
+
+/* Is the device there, and what else of it is often asked. */
+struct brief {
+	bool disabled, edge;
+	char scope[256];
+};
+
+static bool
+device_brief(struct visit *v, const char *id, struct brief *brief)
+{
+	sqlite3_stmt *q =
+	    sim_sql(v->s, "SELECT disabled, edge, scope FROM registry "
+			  "WHERE hub = ? AND id = ? AND module = ''");
+
+	sim_bind(q, 1, v->hub.name);
+	sim_bind(q, 2, id);
+	if (sim_step(v->s, q) != SQLITE_ROW)
+		return false;
+	brief->disabled = sqlite3_column_int(q, 0);
+	brief->edge = sqlite3_column_int(q, 1);
+	(void)snprintf(brief->scope, sizeof brief->scope, "%.*s",
+	    (int)sim_column(q, 2).len, sim_column(q, 2).at);
+	return true;
+}
+
+int
+row_missing(
+    struct visit *v, const char *id, const char *module, struct fault *f)
+{
+	struct brief brief;
+
+	if (*module && device_brief(v, id, &brief))
+		return fault_set(f, NO_MODULE,
+		    "Module %s on Device %s in IotHub %s does not exist",
+		    module, id, v->hub.name);
+	return fault_set(
+	    f, NO_DEVICE, "A device with ID '%s' is not registered.", id);
+}
+
+/* The text lives until the statement is stepped: no copy is needed. */
+static void
+bind(sqlite3_stmt *q, int i, struct span s)
+{
+	if (s.at)
+		(void)sqlite3_bind_text(q, i, s.at, (int)s.len, SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(q, i);
+}
+
+static int
+row_insert(struct visit *v, const struct row *row)
+{
+	sqlite3_stmt *q = sim_sql(v->s,
+	    "INSERT INTO registry (hub, id, module, generation, etag, "
+	    "disabled, reason, status_time, auth, key1, key2, thumb1, thumb2, "
+	    "edge, scope, parent, managed, tags, desired, reported, "
+	    "desired_meta, version, twin_etag, desired_version, "
+	    "reported_version, born, deployed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
+	    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, 0)");
+	int i = 1;
+
+	bind(q, i++, span_of(v->hub.name));
+	bind(q, i++, row->id);
+	bind(q, i++, row->module);
+	bind(q, i++, row->generation);
+	(void)sqlite3_bind_int64(q, i++, row->etag);
+	(void)sqlite3_bind_int(q, i++, row->disabled);
+	bind(q, i++, row->reason);
+	(void)sqlite3_bind_int64(q, i++, row->status_time);
+	(void)sqlite3_bind_int(q, i++, (int)row->auth);
+	bind(q, i++, row->key1);
+	bind(q, i++, row->key2);
+	bind(q, i++, row->thumb1);
+	bind(q, i++, row->thumb2);
+	(void)sqlite3_bind_int(q, i++, row->edge);
+	bind(q, i++, row->scope);
+	bind(q, i++, row->parent);
+	bind(q, i++, row->managed);
+	bind(q, i++, row->tags);
+	bind(q, i++, row->desired);
+	bind(q, i++, row->reported);
+	(void)sqlite3_bind_int64(q, i++, row->version);
+	(void)sqlite3_bind_int64(q, i++, row->twin_etag);
+	(void)sqlite3_bind_int64(q, i++, row->desired_version);
+	(void)sqlite3_bind_int64(q, i++, row->reported_version);
+	(void)sqlite3_bind_int64(q, i++, row->born);
+	return sim_step(v->s, q);
+}
+
+static void
+row_save_identity(struct visit *v, const struct row *row)
+{
+	sqlite3_stmt *q = sim_sql(v->s,
+	    "UPDATE registry SET etag = ?, disabled = ?, reason = ?, "
+	    "status_time = ?, auth = ?, key1 = ?, key2 = ?, thumb1 = ?, "
+	    "thumb2 = ?, edge = ?, scope = ?, parent = ?, managed = ? "
+	    "WHERE seq = ?");
+	int i = 1;
+
+	(void)sqlite3_bind_int64(q, i++, row->etag);
+	(void)sqlite3_bind_int(q, i++, row->disabled);
+	bind(q, i++, row->reason);
+	(void)sqlite3_bind_int64(q, i++, row->status_time);
+	(void)sqlite3_bind_int(q, i++, (int)row->auth);
+	bind(q, i++, row->key1);
+	bind(q, i++, row->key2);
+	bind(q, i++, row->thumb1);
+	bind(q, i++, row->thumb2);
+	(void)sqlite3_bind_int(q, i++, row->edge);
+	bind(q, i++, row->scope);
+	bind(q, i++, row->parent);
+	bind(q, i++, row->managed);
+	(void)sqlite3_bind_int64(q, i++, row->seq);
+	(void)sim_step(v->s, q);
+}
+
+int
+row_save_twin(struct visit *v, const struct row *row)
+{
+	sqlite3_stmt *q = sim_sql(v->s,
+	    "UPDATE registry SET tags = ?, desired = ?, desired_meta = ?, "
+	    "reported = ?, version = ?, twin_etag = ?, desired_version = ?, "
+	    "reported_version = ?, deployed = ? WHERE seq = ?");
+	int i = 1;
+
+	bind(q, i++, row->tags);
+	bind(q, i++, row->desired);
+	bind(q, i++, row->desired_meta);
+	bind(q, i++, row->reported);
+	(void)sqlite3_bind_int64(q, i++, row->version);
+	(void)sqlite3_bind_int64(q, i++, row->twin_etag);
+	(void)sqlite3_bind_int64(q, i++, row->desired_version);
+	(void)sqlite3_bind_int64(q, i++, row->reported_version);
+	(void)sqlite3_bind_int(q, i++, row->deployed);
+	(void)sqlite3_bind_int64(q, i++, row->seq);
+	(void)sim_step(v->s, q);
+	return 0;
+}
+
+/* Reading what was sent. */
+
+int
+id_check(const char *id, const char *what, struct fault *f)
+{
+	size_t len = strlen(id);
+
+	if (len == 0 || len > MAX_ID ||
+	    strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		       "0123456789-.+%_#*?!(),=@$':;") != len)
+		return fault_set(f, ARGUMENT_INVALID,
+		    "The %s '%.130s' is empty, longer than %d characters or "
+		    "holds a character that is not allowed",
+		    what, id, MAX_ID);
+	return 0;
+}
+
+static int
+wrong(struct fault *f, struct span name)
+{
+	return fault_set(f, NOT_PARSED, "Error converting the value of '%.*s'",
+	    name.len > 60 ? 60 : (int)name.len, name.at);
+}
+
+static bool
+is_null(struct span value)
+{
+	return json_kind_of(value) == JSON_NULL;
+}
+
+static bool
+key_is_good(const char *key)
+{
+	unsigned char raw[96];
+	size_t len = strlen(key);
+	int n;
+
+	if (len % 4 || len > 92)
+		return false;
+	n = EVP_DecodeBlock(raw, (const unsigned char *)key, (int)len);
+	n -= (key[len - 1] == '=') + (key[len - 2] == '=');
+	return n >= 16 && n <= 64;
+}
+
+static bool
+thumbprint_is_good(const char *t)
+{
+	size_t len = strlen(t);
+
+	return len == 0 || ((len == 40 || len == 64 ||
+				sim_doubt_is("thumbprint-length", "any")) &&
+			       strspn(t, "0123456789abcdefABCDEF") == len);
+}
+
+static void
+upper(char *text)
+{
+	for (; *text; text++)
+		if (*text >= 'a' && *text <= 'f')
+			*text = (char)(*text - 'a' + 'A');
+}
+
+static int
+read_type(struct span value, enum auth *auth)
+{
+	static const char *const types[] = { "sas", "selfSigned",
+		"certificateAuthority", "none" };
+	char text[32];
+
+	if (copy_string(value, text, sizeof text))
+		return -1;
+	for (int i = 0; i < 4; i++)
+		if (strcasecmp(text, types[i]) == 0) {
+			*auth = (enum auth)i;
+			return 1;
+		}
+	return *text ? -1 : 0;
+}
+
+static int
+read_pair(struct span object, const char *first, const char *second, char *out1,
+    char *out2, size_t size)
+{
+	struct span a = object_get(object, first),
+		    b = object_get(object, second);
+
+	if ((a.at && copy_string(a, out1, size)) ||
+	    (b.at && copy_string(b, out2, size)))
+		return -1;
+	return 0;
+}
+
+static int
+read_authentication(struct span value, struct entry *e, struct fault *f)
+{
+	int typed = 0;
+	struct each m;
+
+	if (is_null(value))
+		return 0;
+	e->has_auth = true;
+	e->auth = AUTH_SAS;
+	for (each_begin(&m, value); each_next(&m);) {
+		if (name_is(m.name, "type")) {
+			typed = read_type(m.value, &e->auth);
+			if (typed < 0)
+				return fault_set(f, ARGUMENT_INVALID,
+				    "Unknown authentication type");
+		} else if (name_is(m.name, "symmetricKey")) {
+			if (read_pair(m.value, "primaryKey", "secondaryKey",
+				e->key1, e->key2, sizeof e->key1))
+				return fault_set(f, ARGUMENT_INVALID,
+				    "Invalid device key length");
+		} else if (name_is(m.name, "x509Thumbprint")) {
+			if (read_pair(m.value, "primaryThumbprint",
+				"secondaryThumbprint", e->thumb1, e->thumb2,
+				sizeof e->thumb1))
+				return fault_set(f, ARGUMENT_INVALID,
+				    "StringIsNotThumbprint");
+		}
+	}
+	if (!typed && (*e->thumb1 || *e->thumb2))
+		e->auth = AUTH_SELF_SIGNED;
+	if (e->auth != AUTH_SAS) {
+		*e->key1 = *e->key2 = '\0';
+	} else if (!*e->key1 != !*e->key2) {
+		return fault_set(f, ARGUMENT_INVALID,
+		    "Either no keys or both keys can be set");
+	} else if (*e->key1 &&
+		   (!key_is_good(e->key1) || !key_is_good(e->key2))) {
+		return fault_set(
+		    f, ARGUMENT_INVALID, "Invalid device key length");
+	}
+	if (e->auth != AUTH_SELF_SIGNED)
+		*e->thumb1 = *e->thumb2 = '\0';
+	if (!thumbprint_is_good(e->thumb1) || !thumbprint_is_good(e->thumb2))
+		return fault_set(f, ARGUMENT_INVALID, "StringIsNotThumbprint");
+	if (sim_doubt_is("thumbprint-case", "upper")) {
+		upper(e->thumb1);
+		upper(e->thumb2);
+	}
+	return 0;
+}
+
+/* Characters of a JSON string as UTF-16 counts them. */
+static size_t
+string_units(struct span s)
+{
+	size_t n = 0;
+
+	for (size_t i = 1; i + 1 < s.len; i++) {
+		unsigned char c = (unsigned char)s.at[i];
+
+		if (c == '\\')
+			i += s.at[i + 1] == 'u' ? 5 : 1;
+		else if (c >= 0xf0)
+			n++;
+		else if ((c & 0xc0) == 0x80)
+			continue;
+		n++;
+	}
+	return n;
+}
+
+static int
+read_text(struct span value, struct span *into)
+{
+	if (is_null(value))
+		return 0;
+	if (json_kind_of(value) != JSON_STRING)
+		return -1;
+	*into = value;
+	return 0;
+}
+
+static int
+read_status(struct span value, bool *disabled)
+{
+	char text[16];
+
+	if (copy_string(value, text, sizeof text))
+		return -1;
+	*disabled = strcasecmp(text, "disabled") == 0;
+	return *text && !*disabled && strcasecmp(text, "enabled") != 0 ? -1 : 0;
+}
+
+static int
+read_properties(struct span value, struct entry *e)
+{
+	struct each m;
+
+	if (!is_null(value) && json_kind_of(value) != JSON_OBJECT)
+		return -1;
+	for (each_begin(&m, value); each_next(&m);) {
+		if (is_null(m.value))
+			continue;
+		if (name_is(m.name, "desired"))
+			e->desired = m.value;
+		else if (name_is(m.name, "reported"))
+			e->reported = m.value;
+	}
+	return 0;
+}
+
+static int
+read_parents(struct span value, struct entry *e)
+{
+	struct each m;
+
+	if (is_null(value))
+		return 0;
+	if (json_kind_of(value) != JSON_ARRAY)
+		return -1;
+	each_begin(&m, value);
+	return each_next(&m) ? copy_string(m.value, e->parent, sizeof e->parent)
+			     : 0;
+}
+
+static int
+read_edge(struct span value, struct entry *e)
+{
+	struct span edge = object_get(value, "iotEdge");
+
+	if (!edge.at || is_null(edge))
+		return 0;
+	if (json_kind_of(edge) != JSON_TRUE && json_kind_of(edge) != JSON_FALSE)
+		return -1;
+	e->has_edge = true;
+	e->edge = json_kind_of(edge) == JSON_TRUE;
+	return 0;
+}
+
+static int
+read_member(
+    struct each *m, enum entry_form form, struct entry *e, struct fault *f)
+{
+	struct span name = m->name, value = m->value;
+	int bad = 0;
+
+	if (name_is(name, form == ENTRY_LINE ? "id" : "deviceId")) {
+		bad = copy_string(value, e->id, sizeof e->id);
+	} else if (name_is(name, "moduleId") && form != ENTRY_DEVICE) {
+		bad = copy_string(value, e->module, sizeof e->module);
+		e->has_module = *e->module != '\0' || bad;
+	} else if (name_is(name, "authentication")) {
+		return read_authentication(value, e, f);
+	} else if (name_is(name, "status")) {
+		bad = read_status(value, &e->disabled);
+	} else if (name_is(name, "statusReason")) {
+		bad = read_text(value, &e->reason);
+	} else if (name_is(name, "capabilities")) {
+		bad = read_edge(value, e);
+	} else if (name_is(name, "deviceScope")) {
+		bad = copy_string(value, e->scope, sizeof e->scope);
+	} else if (name_is(name, "parentScopes")) {
+		bad = read_parents(value, e);
+	} else if (name_is(name, "managedBy")) {
+		bad = read_text(value, &e->managed);
+	} else if (form != ENTRY_LINE) {
+		return 0;
+	} else if (name_is(name, "eTag")) {
+		bad = copy_string(value, e->etag, sizeof e->etag);
+	} else if (name_is(name, "twinETag")) {
+		bad = copy_string(value, e->twin_etag, sizeof e->twin_etag);
+	} else if (name_is(name, "importMode")) {
+		bad = copy_string(value, e->mode, sizeof e->mode);
+	} else if (name_is(name, "tags")) {
+		e->tags = value;
+		if (is_null(value))
+			e->tags.at = NULL;
+	} else if (name_is(name, "properties")) {
+		bad = read_properties(value, e);
+	}
+	return bad ? wrong(f, name) : 0;
+}
+
+int
+entry_read(
+    struct span object, enum entry_form form, struct entry *e, struct fault *f)
+{
+	struct each m;
+
+	memset(e, 0, sizeof *e);
+	if (json_kind_of(object) != JSON_OBJECT)
+		return fault_set(f, NOT_PARSED, "An object was expected");
+	for (each_begin(&m, object); each_next(&m);)
+		if (read_member(&m, form, e, f))
+			return -1;
+	if (e->reason.at && string_units(e->reason) > MAX_REASON)
+		return fault_set(f, ARGUMENT_INVALID,
+		    "The status reason is longer than %d characters",
+		    MAX_REASON);
+	return 0;
+}
+
+/* ETags. */
+
+void
+etag_text(int64_t etag, char out[40])
+{
+	char digits[24];
+	int n = snprintf(digits, sizeof digits, "%lld", (long long)etag);
+
+	(void)EVP_EncodeBlock(
+	    (unsigned char *)out, (const unsigned char *)digits, n);
+}
+
+int
+etag_matches(const char *match, const char *etag)
+{
+	size_t len;
+
+	if (!match)
+		return -1;
+	match += strspn(match, " ");
+	len = strlen(match);
+	if (len >= 2 && *match == '"' && match[len - 1] == '"') {
+		match++;
+		len -= 2;
+	}
+	if (len == 0)
+		return -1;
+	if (len == 1 && *match == '*')
+		return 1;
+	return strlen(etag) == len && memcmp(match, etag, len) == 0;
+}
+
+/* Edge: scopes and what follows from them. */
+
+void
+parent_id_of(const char *scope, char out[256])
+{
+	size_t skip = strlen(scope_prefix);
+	const char *id = scope, *stop;
+
+	if (strncasecmp(scope, scope_prefix, skip) == 0)
+		id += skip;
+	stop = strrchr(id, '-');
+	(void)snprintf(out, 256, "%.*s",
+	    (int)(stop ? (size_t)(stop - id) : strlen(id)), id);
+}
+
+/* The device above must be an Edge device of this hub and of this life. */
+static int
+check_parent(struct visit *v, const char *parent, struct fault *f)
+{
+	char id[256];
+	struct brief brief;
+
+	parent_id_of(parent, id);
+	if (!device_brief(v, id, &brief) || !brief.edge ||
+	    strcmp(brief.scope, parent) != 0)
+		return fault_set(f, BAD_SCOPE,
+		    "The device scope '%s' does not exist", parent);
+	return 0;
+}
+
+/* Each life of an id has a number of its own: .NET ticks of the moment, the
+ * last digits from what tells two hubs and two writes of one moment apart. */
+static void
+make_generation(struct visit *v, char out[24])
+{
+	uint32_t h = 2166136261u;
+
+	for (const char *p = v->hub.name; *p; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	h += (uint32_t)sqlite3_total_changes(v->s->db);
+	(void)snprintf(out, 24, "%lld",
+	    (long long)(v->now * 10000 + 621355968000000000 + h % 10000));
+}
+
+struct made { /* what a row borrows while it is written */
+	char generation[24], scope[256];
+	struct buf key1, key2;
+};
+
+static void
+make_keys(struct visit *v, struct row *row, struct made *m)
+{
+	char what[420];
+
+	for (int i = 1; i <= 2; i++) {
+		(void)snprintf(what, sizeof what,
+		    "identity/%s/%.*s/%.*s/%.*s/%lld/%d", v->hub.name,
+		    (int)row->id.len, row->id.at, (int)row->module.len,
+		    row->module.at, (int)row->generation.len,
+		    row->generation.at, (long long)row->etag, i);
+		sim_key(v->s, what, 32, i == 1 ? &m->key1 : &m->key2);
+	}
+	row->key1 = buf_peek(&m->key1);
+	row->key2 = buf_peek(&m->key2);
+}
+
+static struct span
+or_null(const char *text)
+{
+	return *text ? span_of(text) : (struct span){ NULL, 0 };
+}
+
+/* Full replacement: what is not said is made anew. */
+static void
+set_authentication(
+    struct visit *v, struct row *row, const struct entry *e, struct made *m)
+{
+	row->auth = e->has_auth ? e->auth : AUTH_SAS;
+	if (row->auth == AUTH_NONE && *e->module != '$')
+		row->auth = AUTH_SAS;
+	row->key1 = or_null(e->key1);
+	row->key2 = or_null(e->key2);
+	row->thumb1 = or_null(e->thumb1);
+	row->thumb2 = or_null(e->thumb2);
+	if (row->auth == AUTH_SAS && !row->key1.at)
+		make_keys(v, row, m);
+}
+
+static int
+has_room(struct visit *v, struct fault *f)
+{
+	bool free_hub = strcmp(v->hub.sku, "F1") == 0;
+	sqlite3_stmt *q;
+
+	/* Counting a million for each device would take longer than making
+	 * it; the row number says when it is worth it. */
+	if (!free_hub && sqlite3_last_insert_rowid(v->s->db) < PAID_DEVICES)
+		return 0;
+	q = sim_sql(v->s,
+	    "SELECT count(*) FROM (SELECT 1 FROM registry WHERE hub = ? "
+	    "AND (module = '' OR ?2 > 500) LIMIT ?2)");
+	sim_bind(q, 1, v->hub.name);
+	(void)sqlite3_bind_int(q, 2, free_hub ? FREE_DEVICES : PAID_DEVICES);
+	if (sim_step(v->s, q) == SQLITE_ROW &&
+	    sqlite3_column_int(q, 0) < (free_hub ? FREE_DEVICES : PAID_DEVICES))
+		return 0;
+	return fault_set(f, HUB_FULL,
+	    "Total number of devices on IotHub %s exceeded the quota",
+	    v->hub.name);
+}
+
+static void
+new_row(struct visit *v, struct row *row, struct made *m)
+{
+	uint32_t h = 2166136261u;
+
+	memset(row, 0, sizeof *row);
+	make_generation(v, m->generation);
+	row->generation = span_of(m->generation);
+	for (const char *p = m->generation; *p; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	row->etag = 100000000 + h % 800000000;
+	row->version = 2; /* CONTRACT 13: of a new twin */
+	row->twin_etag = row->desired_version = row->reported_version = 1;
+	row->born = v->now;
+	row->tags = row->desired = row->reported = span_of("{}");
+}
+
+static void
+add_system_modules(struct visit *v, const char *id)
+{
+	static const char *const names[] = { "$edgeAgent", "$edgeHub" };
+
+	for (int i = 0; i < 2; i++) {
+		struct row row;
+		struct made made = { .key1 = BUF_INIT, .key2 = BUF_INIT };
+
+		new_row(v, &row, &made);
+		row.id = span_of(id);
+		row.module = span_of(names[i]);
+		row.auth = AUTH_NONE;
+		row.managed = span_of("\"iotEdge\"");
+		(void)row_insert(v, &row); /* there already: stays */
+	}
+}
+
+static int
+check_module_room(struct visit *v, const char *id, struct fault *f)
+{
+	sqlite3_stmt *q = sim_sql(v->s,
+	    "SELECT count(*) FROM registry WHERE hub = ? AND id = ? "
+	    "AND module > '' AND module NOT LIKE '$%'");
+
+	int most = sim_doubt_is("max-modules", "20") ? 20 : 50;
+
+	sim_bind(q, 1, v->hub.name);
+	sim_bind(q, 2, id);
+	if (sim_step(v->s, q) == SQLITE_ROW && sqlite3_column_int(q, 0) >= most)
+		return fault_set(f, TOO_MANY_MODULES,
+		    "Device %s has %d modules already", id, most);
+	return 0;
+}
+
+int
+modules_reachable(struct visit *v, const char *id, struct fault *f)
+{
+	struct brief brief;
+	bool there = device_brief(v, id, &brief);
+	/* CONTRACT 12.4 saw it with SAS only. */
+	bool odd = v->by_key && sim_doubt_is("module-of-disabled", "401");
+
+	if (odd && (!there || brief.disabled))
+		return fault_set(f, UNAUTHORIZED, "Unauthorized");
+	if (!there)
+		return fault_set(f, NO_DEVICE,
+		    "A device with ID '%s' is not registered.", id);
+	return 0;
+}
+
+static int
+check_new(struct visit *v, const struct entry *e, struct fault *f)
+{
+	if (id_check(e->id, "device id", f))
+		return -1;
+	if (e->has_module) {
+		if (id_check(e->module, "module id", f))
+			return -1;
+		if (*e->module == '$')
+			return fault_set(f, SYSTEM_MODULE,
+			    "The system module %s cannot be written",
+			    e->module);
+		if (modules_reachable(v, e->id, f) ||
+		    check_module_room(v, e->id, f))
+			return -1;
+	} else if (e->has_auth && e->auth == AUTH_NONE) {
+		return fault_set(f, ARGUMENT_INVALID,
+		    "Authentication type none is for system modules");
+	}
+	return has_room(v, f);
+}
+
+static int
+exists_fault(struct visit *v, const struct entry *e, struct fault *f)
+{
+	if (e->has_module)
+		return fault_set(f, MODULE_EXISTS,
+		    "Device %s in IotHub %s already contains Module %s.", e->id,
+		    v->hub.name, e->module);
+	return fault_set(f, DEVICE_EXISTS,
+	    "A device with ID '%s' is already registered.", e->id);
+}
+
+int
+identity_create(struct visit *v, const struct entry *e, struct fault *f)
+{
+	struct row row;
+	struct made made = { .key1 = BUF_INIT, .key2 = BUF_INIT };
+	struct buf tags = BUF_INIT, desired = BUF_INIT, reported = BUF_INIT;
+	struct span t = e->tags, d = e->desired, p = e->reported;
+	const char *parent = e->edge ? e->parent : e->scope;
+	int result = -1, code;
+
+	if (!v->loading && sim_doubt_is("reported-on-create", "ignored"))
+		p.at = NULL;
+	if (check_new(v, e, f) ||
+	    (*parent && !e->has_module && check_parent(v, parent, f)) ||
+	    section_take("tags", &t, MAX_TAGS, &tags, f) ||
+	    section_take(
+		"properties.desired", &d, MAX_PROPERTIES, &desired, f) ||
+	    section_take(
+		"properties.reported", &p, MAX_PROPERTIES, &reported, f))
+		goto out;
+	new_row(v, &row, &made);
+	row.id = span_of(e->id);
+	row.module = span_of(e->module);
+	row.disabled = !e->has_module && e->disabled;
+	row.reason = e->has_module ? (struct span){ NULL, 0 } : e->reason;
+	row.managed = e->managed;
+	set_authentication(v, &row, e, &made);
+	if (!e->has_module) {
+		row.edge = e->edge;
+		row.parent = or_null(parent);
+		if (e->edge) {
+			(void)snprintf(made.scope, sizeof made.scope, "%s%s-%s",
+			    scope_prefix, e->id, made.generation);
+			row.scope = span_of(made.scope);
+		}
+	}
+	if (t.at)
+		row.tags = t;
+	if (d.at)
+		row.desired = d;
+	if (p.at)
+		row.reported = p;
+	code = row_insert(v, &row);
+	if (code == SQLITE_CONSTRAINT) {
+		(void)exists_fault(v, e, f);
+		goto out;
+	}
+	if (row.edge)
+		add_system_modules(v, e->id);
+	result = 0;
+out:
+	buf_wipe(&made.key1);
+	buf_wipe(&made.key2);
+	buf_free(&tags);
+	buf_free(&desired);
+	buf_free(&reported);
+	return result;
+}
+
+/* An Edge device repeats its own scope or is refused; a leaf's deviceScope is
+ * its parent's (CONTRACT 12.3).  A parent that stays is not looked up: it may
+ * have gone meanwhile. */
+static int
+update_scopes(struct visit *v, const struct entry *e, struct row *row,
+    struct made *m, struct fault *f)
+{
+	bool edge = e->has_edge ? e->edge : row->edge;
+	const char *parent = edge ? e->parent : e->scope;
+	bool same = row->parent.at && span_is(row->parent, parent);
+
+	if (row->edge && edge &&
+	    !(row->scope.at && span_is(row->scope, e->scope)))
+		return fault_set(
+		    f, ARGUMENT_INVALID, "Device scope is immutable");
+	if (*parent && !same && check_parent(v, parent, f))
+		return -1;
+	if (edge && !row->edge) {
+		(void)snprintf(m->scope, sizeof m->scope, "%s%s-%.*s",
+		    scope_prefix, e->id, (int)row->generation.len,
+		    row->generation.at);
+		row->scope = span_of(m->scope);
+		add_system_modules(v, e->id);
+	} else if (!edge) {
+		row->scope.at = NULL;
+	}
+	row->edge = edge;
+	row->parent = or_null(parent);
+	return 0;
+}
+
+int
+identity_update(
+    struct visit *v, const struct entry *e, const char *match, struct fault *f)
+{
+	struct row row;
+	struct made made = { .key1 = BUF_INIT, .key2 = BUF_INIT };
+	char etag[40];
+
+	if (e->has_module) {
+		if (*e->module == '$')
+			return fault_set(f, SYSTEM_MODULE,
+			    "The system module %s cannot be written",
+			    e->module);
+		if (modules_reachable(v, e->id, f))
+			return -1;
+	} else if (e->has_auth && e->auth == AUTH_NONE) {
+		return fault_set(f, ARGUMENT_INVALID,
+		    "Authentication type none is for system modules");
+	}
+	if (!row_find(v, e->id, e->module, &row))
+		return row_missing(v, e->id, e->module, f);
+	etag_text(row.etag, etag);
+	if (etag_matches(match, etag) != 1)
+		return fault_set(f, PRECONDITION,
+		    etag_matches(match, etag) ? "Etag missing"
+					      : "ETag mismatch");
+	if (!e->has_module && update_scopes(v, e, &row, &made, f))
+		return -1;
+	row.etag++;
+	if (!e->has_module) {
+		if (row.disabled != e->disabled)
+			row.status_time = v->now;
+		row.disabled = e->disabled;
+		row.reason = e->reason;
+	}
+	row.managed = e->managed;
+	set_authentication(v, &row, e, &made);
+	row_save_identity(v, &row);
+	buf_wipe(&made.key1);
+	buf_wipe(&made.key2);
+	return 0;
+}
+
+/* What the query goes on answering for a while (CONTRACT 14). */
+static void
+keep_ghost(struct visit *v, const struct row *row)
+{
+	sqlite3_stmt *q;
+	struct buf twin = BUF_INIT;
+
+	if (row->module.len || sim_doubt_is("query-lag-ms", "0"))
+		return;
+	twin_text(row, &twin);
+	q = sim_sql(v->s, "INSERT INTO ghost VALUES (?, ?, ?, ?)");
+	sim_bind(q, 1, v->hub.name);
+	sim_bind_span(q, 2, row->id);
+	(void)sqlite3_bind_int64(q, 3, v->now + 25 * 60 * 1000);
+	sim_bind_span(q, 4, buf_peek(&twin));
+	(void)sim_step(v->s, q);
+	buf_free(&twin);
+}
+
+int
+identity_delete(struct visit *v, const char *id, const char *module,
+    const char *match, struct fault *f)
+{
+	struct row row;
+	sqlite3_stmt *q;
+	char etag[40];
+
+	if (*module == '$')
+		return fault_set(f, SYSTEM_MODULE,
+		    "The system module %s cannot be deleted", module);
+	if (*module && modules_reachable(v, id, f))
+		return -1;
+	if (!row_find(v, id, module, &row)) {
+		if (etag_matches(match, "") < 0)
+			return fault_set(f, PRECONDITION, "Etag missing");
+		return row_missing(v, id, module, f);
+	}
+	etag_text(row.etag, etag);
+	if (etag_matches(match, etag) != 1)
+		return fault_set(f, PRECONDITION,
+		    etag_matches(match, etag) ? "Etag missing"
+					      : "ETag mismatch");
+	keep_ghost(v, &row);
+	if (*module)
+		q = sim_sql(v->s,
+		    "DELETE FROM registry WHERE hub = ? AND id = ? "
+		    "AND module = ?");
+	else
+		q = sim_sql(
+		    v->s, "DELETE FROM registry WHERE hub = ? AND id = ?");
+	sim_bind(q, 1, v->hub.name);
+	sim_bind(q, 2, id);
+	if (*module)
+		sim_bind(q, 3, module);
+	(void)sim_step(v->s, q);
+	return 0;
+}
+
+bool
+identity_set_parent(struct visit *v, const char *id, const char *parent_id)
+{
+	struct brief brief;
+	sqlite3_stmt *q;
+
+	if (!device_brief(v, parent_id, &brief) || !brief.edge)
+		return false;
+	q = sim_sql(v->s,
+	    "UPDATE registry SET parent = ? WHERE hub = ? AND id = ? "
+	    "AND module = ''");
+	sim_bind(q, 1, brief.scope);
+	sim_bind(q, 2, v->hub.name);
+	sim_bind(q, 3, id);
+	(void)sim_step(v->s, q);
+	return true;
+}
+
+/* Showing. */
+
+static void
+add_text(struct buf *out, const char *name, struct span text)
+{
+	buf_text(out, name);
+	if (text.at) {
+		buf_char(out, '"');
+		buf_span(out, text);
+		buf_char(out, '"');
+	} else {
+		buf_text(out, "null");
+	}
+}
+
+static void
+add_authentication(const struct row *row, struct buf *out)
+{
+	static const char *const types[] = { "sas", "selfSigned",
+		"certificateAuthority", "none" };
+
+	add_text(out, ",\"authentication\":{\"symmetricKey\":{\"primaryKey\":",
+	    row->key1);
+	add_text(out, ",\"secondaryKey\":", row->key2);
+	add_text(
+	    out, "},\"x509Thumbprint\":{\"primaryThumbprint\":", row->thumb1);
+	add_text(out, ",\"secondaryThumbprint\":", row->thumb2);
+	buf_text(out, "},\"type\":\"");
+	buf_text(out, types[row->auth]);
+	buf_text(out, "\"}");
+}
+
+void
+identity_text(const struct row *row, bool just_made, struct buf *out)
+{
+	char etag[40], time[32] = "0001-01-01T00:00:00Z";
+	bool module = row->module.len > 0;
+
+	etag_text(row->etag, etag);
+	if (row->status_time)
+		sim_iso_time(row->status_time, time);
+	if (module) {
+		add_text(out, "{\"moduleId\":", row->module);
+		buf_text(out, ",\"managedBy\":");
+		if (row->managed.at)
+			buf_span(out, row->managed);
+		else
+			buf_text(out, "null");
+		buf_char(out, ',');
+	} else {
+		buf_char(out, '{');
+	}
+	add_text(out, "\"deviceId\":", row->id);
+	add_text(out, ",\"generationId\":", row->generation);
+	add_text(out, ",\"etag\":", span_of(etag));
+	buf_text(out, ",\"connectionState\":\"Disconnected\"");
+	if (!module) {
+		buf_text(out, row->disabled ? ",\"status\":\"disabled\""
+					    : ",\"status\":\"enabled\"");
+		buf_text(out, ",\"statusReason\":");
+		if (row->reason.at)
+			buf_span(out, row->reason);
+		else
+			buf_text(out, "null");
+	}
+	/* The answer to a create lacks the Z (CONTRACT 12.1). */
+	buf_text(out, ",\"connectionStateUpdatedTime\":\"0001-01-01T00:00:00");
+	buf_text(out, just_made ? "\"" : "Z\"");
+	if (!module)
+		add_text(out, ",\"statusUpdatedTime\":", span_of(time));
+	buf_text(out, ",\"lastActivityTime\":\"0001-01-01T00:00:00Z\","
+		      "\"cloudToDeviceMessageCount\":0");
+	add_authentication(row, out);
+	if (!module) {
+		buf_text(out, row->edge
+				  ? ",\"capabilities\":{\"iotEdge\":true}"
+				  : ",\"capabilities\":{\"iotEdge\":false}");
+		if (row->edge)
+			add_text(out, ",\"deviceScope\":", row->scope);
+		else if (row->parent.at)
+			add_text(out, ",\"deviceScope\":", row->parent);
+		buf_text(out, ",\"parentScopes\":[");
+		if (row->parent.at)
+			add_text(out, "", row->parent);
+		buf_char(out, ']');
+	}
+	buf_char(out, '}');
+}

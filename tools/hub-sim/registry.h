@@ -1,0 +1,197 @@
+/*
+ * registry.h: what the files of the data plane share (CONTRACT 11 to 15).
+ *
+ * registry.c receives the calls and words the errors; sas.c knows who asks;
+ * identity.c keeps devices and modules; bulk.c applies many at once, from a
+ * call or from a file; sections.c works on the text of tags and properties;
+ * twins.c writes and shows twins; query.c and configurations.c are as named.
+ *
+ * A device and a module are both one row: a device's module is ''.  Tags,
+ * desired and reported properties are kept as the text that was sent; what the
+ * service adds ($metadata, $version) stands in columns of its own and is put
+ * in when a twin is shown.
+ */
+#ifndef REGISTRY_H
+#define REGISTRY_H
+
+#include "sim.h"
+
+/* One call, and where it goes. */
+struct visit {
+	struct sim *s;
+	const struct sim_request *q;
+	struct sim_reply *r;
+	struct sim_hub hub;
+	int64_t now;
+	bool by_key;  /* SharedAccessSignature, not a bearer token */
+	bool loading; /* a file at start: q and r are NULL */
+};
+
+/*
+ * Why the service says no.  The functions here return 0, or -1 with a fault.
+ * The macros stand for the three facts of CONTRACT 11.3; where it gives no
+ * number (UNCONFIRMED) the family's first one is used.
+ */
+struct fault {
+	int status, number;
+	const char *code;
+	char text[512];
+};
+#define ARGUMENT_INVALID 400, 400004, "ArgumentInvalid"
+#define DEFINED_TWICE 400, 400011, "DeviceDefinedMultipleTimes"
+#define NOT_PARSED 400, 400012, "DeserializationError"
+#define FORMAT_ERROR 400, 400006, "IotHubFormatError"
+#define BAD_SCOPE 400, 400000, "InvalidDeviceScope"
+#define BAD_CONTENT 400, 400403, "InvalidConfigurationContent"
+#define UNAUTHORIZED 401, 401002, "IotHubUnauthorizedAccess"
+#define NO_SUCH_HUB 401, 401001, "IotHubNotFound"
+#define SYSTEM_MODULE 401, 401000, "SystemModuleModifyUnauthorizedAccess"
+#define HUB_FULL 403, 403002, "IotHubQuotaExceeded"
+#define NOT_IN_TIER 403, 403010, "OperationNotAvailableInCurrentTier"
+#define NO_DEVICE 404, 404001, "DeviceNotFound"
+#define NO_MODULE 404, 404010, "ModuleNotFound"
+#define FAILING_OVER 404, 404012, "IotHubFailingOver"
+#define NO_CONFIGURATION 404, 404301, "ConfigurationNotFound"
+#define DEVICE_EXISTS 409, 409001, "DeviceAlreadyExists"
+#define MODULE_EXISTS 409, 409301, "ModuleAlreadyExistsOnDevice"
+#define CONFIGURATION_EXISTS 409, 409401, "ConfigurationAlreadyExists"
+#define PRECONDITION 412, 412001, "PreconditionFailed"
+#define TOO_MANY_DEVICES 413, 413002, "TooManyDevices"
+#define TOO_MANY_MODULES 413, 413003, "TooManyModulesOnDevice"
+
+int fault_set(struct fault *f, int status, int number, const char *code,
+    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Fills the reply, in the form the service has for that code. */
+void fault_reply(struct visit *v, const struct fault *f);
+void reply_text(struct visit *v, int status, const struct buf *body);
+
+/* sas.c: may who asks do this?  NULL rights: being known is enough. */
+int visit_allowed(struct visit *v, const char *right, struct fault *f);
+bool sas_is_valid(struct span token, const char *key, int64_t now_s);
+
+/*
+ * sections.c: text that json_scan() has passed.
+ */
+struct each { /* walks the members of an object or elements of an array */
+	const char *p, *end;
+	struct span name, value; /* name without its quotes, as spelt */
+};
+void each_begin(struct each *e, struct span value);
+bool each_next(struct each *e);
+/* Without case, as the service reads members. */
+bool name_is(struct span name, const char *text);
+struct span object_get(struct span object, const char *name); /* as spelt */
+struct span value_begin(const char *p, const char *end); /* past white space */
+/* A string value as C text; "" for null; -1: no string, or too long. */
+int copy_string(struct span value, char *out, size_t size);
+
+/* A section after check and clean: what is to be stored. */
+enum { MAX_TAGS = 8 * 1024, MAX_PROPERTIES = 32 * 1024 };
+int section_check(const char *what, struct span value, size_t max,
+    bool *needs_cleaning, struct fault *f);
+/* Checks it as new content; *value then is what to store, in *room where it
+ * is not the text that was sent (null members, $metadata, line ends). */
+int section_take(const char *what, struct span *value, size_t max,
+    struct buf *room, struct fault *f);
+void section_merge(struct span old, struct span patch, struct buf *out);
+struct stamp {
+	char time[32];
+	int64_t version; /* 0: none is shown, as in reported */
+};
+void metadata_merge(struct span old, struct span patch,
+    const struct stamp *stamp, struct buf *out);
+
+/*
+ * identity.c
+ */
+enum auth { AUTH_SAS, AUTH_SELF_SIGNED, AUTH_CA, AUTH_NONE };
+
+struct row {
+	int64_t seq;
+	struct span id, module, generation; /* module "": a device */
+	int64_t etag;
+	bool disabled;
+	struct span reason;  /* a JSON string as spelt; .at NULL: null */
+	int64_t status_time; /* 0: never */
+	enum auth auth;
+	struct span key1, key2, thumb1, thumb2; /* .at NULL: null */
+	bool edge;
+	struct span scope;   /* an Edge device's own */
+	struct span parent;  /* the scope of the device above */
+	struct span managed; /* managedBy, a JSON string as spelt */
+	struct span tags, desired, reported;
+	struct span desired_meta; /* .at NULL: all as of birth, version 1 */
+	int64_t version, twin_etag, desired_version, reported_version;
+	int64_t born;
+	bool deployed; /* by applyConfigurationContent */
+};
+#define ROW_COLUMNS                                                          \
+	"seq, id, module, generation, etag, disabled, reason, status_time, " \
+	"auth, key1, key2, thumb1, thumb2, edge, scope, parent, managed, "   \
+	"tags, desired, reported, desired_meta, version, twin_etag, "        \
+	"desired_version, reported_version, born, deployed"
+void row_read(sqlite3_stmt *stmt, struct row *row);
+/* Spans live until the next row_find() of this turn. */
+bool row_find(
+    struct visit *v, const char *id, const char *module, struct row *row);
+/* Tells "no such device" from "no such module" in a fault; always -1. */
+int row_missing(
+    struct visit *v, const char *id, const char *module, struct fault *f);
+int row_save_twin(struct visit *v, const struct row *row);
+
+/* What a body or a line says about an identity and its twin. */
+struct entry {
+	char id[136], module[136], etag[64], twin_etag[64], mode[48];
+	bool has_module, disabled, edge, has_edge;
+	bool faulty; /* reading it found fault with some value */
+	bool has_auth;
+	enum auth auth;
+	char key1[100], key2[100], thumb1[72], thumb2[72];
+	char scope[256], parent[256];
+	struct span reason, managed;
+	struct span tags, desired, reported; /* .at NULL: not given */
+};
+enum entry_form { ENTRY_DEVICE, ENTRY_MODULE, ENTRY_LINE };
+int entry_read(
+    struct span object, enum entry_form form, struct entry *e, struct fault *f);
+
+int id_check(const char *id, const char *what, struct fault *f);
+/* match: what If-Match says; NULL or "" for none. */
+int identity_create(struct visit *v, const struct entry *e, struct fault *f);
+int identity_update(
+    struct visit *v, const struct entry *e, const char *match, struct fault *f);
+int identity_delete(struct visit *v, const char *id, const char *module,
+    const char *match, struct fault *f);
+/* The 401 that calls on the modules of a missing or disabled device get. */
+int modules_reachable(struct visit *v, const char *id, struct fault *f);
+void identity_text(const struct row *row, bool just_made, struct buf *out);
+void etag_text(int64_t etag, char out[40]);
+/* 1: it matches; 0: it does not; -1: nothing was given. */
+int etag_matches(const char *match, const char *etag);
+/* Only for loading a file, where parents may come after children. */
+bool identity_set_parent(
+    struct visit *v, const char *id, const char *parent_id);
+void parent_id_of(const char *scope, char out[256]);
+
+/*
+ * twins.c
+ */
+void twin_etag_text(int64_t etag, char out[24]);
+void twin_text(const struct row *row, struct buf *out);
+/* .at NULL: leave that section. */
+int twin_write(struct visit *v, const char *id, const char *module,
+    const char *match, struct span tags, struct span desired, bool replace,
+    struct fault *f);
+/* Desired of a row as it is to become; version and metadata follow. */
+int twin_set_desired(
+    struct visit *v, struct row *row, struct span desired, struct fault *f);
+void twins_handle(struct visit *v);
+
+void bulk_handle(struct visit *v);
+void query_handle(struct visit *v);
+/* 0: it is a query of that form (condition: only what follows WHERE). */
+int query_check(const char *text, bool condition, struct fault *f);
+void configurations_handle(struct visit *v);
+void apply_content(struct visit *v, const char *id);
+
+#endif

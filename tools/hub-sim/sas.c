@@ -1,0 +1,194 @@
+/* sas.c: who asks the data plane, and may they (CONTRACT 11.1, 11.2). */
+#include "registry.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static const char scheme[] = "SharedAccessSignature ";
+
+/* One part of "sr=..&sig=..&se=..&skn=..", as sent; at NULL when absent. */
+static struct span
+part(struct span token, const char *name)
+{
+	size_t want = strlen(name);
+	const char *p = token.at, *end = token.at + token.len;
+
+	while (p < end) {
+		const char *stop = memchr(p, '&', (size_t)(end - p));
+
+		if (!stop)
+			stop = end;
+		if ((size_t)(stop - p) > want && p[want] == '=' &&
+		    memcmp(p, name, want) == 0)
+			return (struct span){ p + want + 1,
+				(size_t)(stop - p) - want - 1 };
+		p = stop + 1;
+	}
+	return (struct span){ NULL, 0 };
+}
+
+/* sim_form() decodes '+' as blank, which is what a client that forgot to
+ * encode the '+' of its signature deserves; the real service does the same. */
+static char *
+decoded_part(struct span token, const char *name)
+{
+	return sim_form(token, name);
+}
+
+/* The signature over "<sr as sent>\n<se>" with the decoded key, and the time.
+ * token: what follows the scheme. */
+bool
+sas_is_valid(struct span token, const char *key, int64_t now_s)
+{
+	struct span sr = part(token, "sr"), se = part(token, "se");
+	char *sig = decoded_part(token, "sig"), *end, expiry[24];
+	unsigned char raw[96], mac[EVP_MAX_MD_SIZE];
+	struct buf text = BUF_INIT, want = BUF_INIT;
+	size_t key_len = strlen(key);
+	unsigned int mac_len;
+	long long seconds;
+	int n;
+	bool ok = false;
+
+	if (!sr.at || !se.at || !sig || se.len == 0 || se.len > 19 ||
+	    key_len == 0 || key_len > 120 || key_len % 4)
+		goto out;
+	memcpy(expiry, se.at, se.len);
+	expiry[se.len] = '\0';
+	seconds = strtoll(expiry, &end, 10);
+	if (*end || seconds <= now_s)
+		goto out;
+	n = EVP_DecodeBlock(raw, (const unsigned char *)key, (int)key_len);
+	if (n <= 0)
+		goto out;
+	n -= (key[key_len - 1] == '=') + (key[key_len - 2] == '=');
+	buf_span(&text, sr);
+	buf_char(&text, '\n');
+	buf_span(&text, se);
+	if (!HMAC(EVP_sha256(), raw, n, (unsigned char *)text.at, text.len, mac,
+		&mac_len))
+		goto out;
+	buf_base64(&want, mac, mac_len);
+	ok = strlen(sig) == want.len &&
+	     CRYPTO_memcmp(sig, want.at, want.len) == 0;
+out:
+	OPENSSL_cleanse(raw, sizeof raw);
+	buf_free(&text);
+	buf_free(&want);
+	free(sig);
+	return ok;
+}
+
+/* The token's resource is the host, or a path that the request lies under.
+ * A port, which some clients sign, is not compared. */
+static bool
+covers(struct visit *v, const char *resource)
+{
+	size_t host = strlen(v->q->host), len;
+	const char *path;
+
+	if (strncasecmp(resource, v->q->host, host) != 0)
+		return false;
+	path = resource + host;
+	if (*path == ':')
+		path += 1 + strspn(path + 1, "0123456789");
+	if (*path && *path != '/')
+		return false;
+	len = strlen(path);
+	while (len && path[len - 1] == '/')
+		len--;
+	if (len == 0)
+		return true;
+	for (int i = 0; path < resource + host + len + 1; i++) {
+		size_t piece;
+		char *segment;
+		bool same;
+
+		if (*path != '/')
+			return *path == '\0';
+		piece = strcspn(++path, "/");
+		if (piece == 0)
+			return true;
+		segment = sim_segment(v->q, i);
+		same = segment && strlen(segment) == piece &&
+		       strncmp(segment, path, piece) == 0;
+		free(segment);
+		if (!same)
+			return false;
+		path += piece;
+	}
+	return true;
+}
+
+/* "RegistryWrite, ServiceConnect": a word of that list; write implies read. */
+static bool
+has_right(const char *rights, const char *right)
+{
+	return strstr(rights, right) || (strcmp(right, "RegistryRead") == 0 &&
+					    strstr(rights, "RegistryWrite"));
+}
+
+static int
+by_signature(
+    struct visit *v, struct span token, const char *right, struct fault *f)
+{
+	struct sim_policy policy;
+	char *name = decoded_part(token, "skn"),
+	     *resource = decoded_part(token, "sr");
+	int result = -1;
+
+	if (!v->hub.local_auth) {
+		(void)fault_set(f, UNAUTHORIZED,
+		    "Shared access signatures are disabled for IotHub %s",
+		    v->hub.name);
+	} else if (!resource || !covers(v, resource)) {
+		(void)fault_set(f, UNAUTHORIZED,
+		    "The audience of the token does not contain '%s'",
+		    v->q->host);
+	} else if (!name || !sim_hub_policy(v->s, &v->hub, name, &policy)) {
+		(void)fault_set(f, UNAUTHORIZED,
+		    "IotHub %s does not contain a rule named '%s'", v->hub.name,
+		    name ? name : "");
+	} else if (!sas_is_valid(token, policy.primary, v->now / 1000) &&
+		   !sas_is_valid(token, policy.secondary, v->now / 1000)) {
+		(void)fault_set(f, UNAUTHORIZED,
+		    "Principal %s signature is invalid or has expired", name);
+	} else if (right && !has_right(policy.rights, right)) {
+		(void)fault_set(f, UNAUTHORIZED,
+		    "Authorization rule %s does not allow access for %s", name,
+		    right);
+	} else {
+		result = 0;
+	}
+	free(name);
+	free(resource);
+	return result;
+}
+
+int
+visit_allowed(struct visit *v, const char *right, struct fault *f)
+{
+	const char *header = v->q->header(v->q, "authorization"), *client,
+		   *audience;
+	int why;
+
+	if (header && strncasecmp(header, scheme, strlen(scheme)) == 0) {
+		v->by_key = true;
+		return by_signature(
+		    v, span_of(header + strlen(scheme)), right, f);
+	}
+	v->by_key = false;
+	why = entra_bearer(v->s, v->q, &client, &audience);
+	if (why == ENTRA_EXPIRED)
+		return fault_set(f, UNAUTHORIZED, "The token has expired");
+	if (why)
+		return fault_set(f, UNAUTHORIZED, "Unauthorized");
+	if (strcmp(audience, "https://iothubs.azure.net") != 0)
+		return fault_set(f, UNAUTHORIZED,
+		    "The token's audience is not https://iothubs.azure.net");
+	return 0;
+}
