@@ -628,7 +628,9 @@ denied(struct sim *s, const struct arm_id *id, const char *action)
 	free(key);
 	if (!no)
 		return jv_null();
-	return arm_fail(403, "AuthorizationFailed",
+	return arm_fail(403,
+	    sim_doubt_is("forbidden-code", "Forbidden") ? "Forbidden"
+							: "AuthorizationFailed",
 	    "The client '" SIM_CLIENT "' with object id '" SIM_CLIENT
 	    "' does not have authorization to perform action '%s/%s' over "
 	    "scope '%s' or the scope is invalid. If access was recently "
@@ -648,7 +650,9 @@ not_found(const struct arm_id *id)
 
 	for (int i = 0; i < id->depth; i++)
 		buf_printf(&name, "%s%s", i ? "/" : "", id->name[i]);
-	e = arm_fail(404, "ResourceNotFound",
+	e = arm_fail(404,
+	    sim_doubt_is("not-found-code", "NotFound") ? "NotFound"
+						       : "ResourceNotFound",
 	    "The Resource '%s/%s' under resource group '%s' was not found. For "
 	    "more details please go to "
 	    "https://aka.ms/ARMResourceNotFoundFix",
@@ -1023,7 +1027,8 @@ arm_group_put(struct sim *s, const char *group, jv body)
 		    "The provided location '%s' is not available for resource "
 		    "group.",
 		    jv_string_value(given));
-	else if (was && strcmp(was, region) != 0)
+	else if (was && strcmp(was, region) != 0 &&
+		 sim_doubt_is("group-location", "409"))
 		out = arm_fail(409, "InvalidResourceGroupLocation",
 		    "Invalid resource group location '%s'. The Resource group "
 		    "already exists in location '%s'.",
@@ -1039,7 +1044,7 @@ arm_group_put(struct sim *s, const char *group, jv body)
 			jv_string_value(name)));
 		out = jv_put(jv_put(out, "name", name), "type",
 		    jv_string("Microsoft.Resources/resourceGroups"));
-		out = jv_put(out, "location", jv_string(region));
+		out = jv_put(out, "location", jv_string(was ? was : region));
 		if (jv_get_kind(by) == JV_KIND_STRING)
 			out = jv_put(out, "managedBy", jv_copy(by));
 		if (jv_get_kind(tags) == JV_KIND_OBJECT)

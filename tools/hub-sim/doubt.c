@@ -36,7 +36,7 @@ static const struct doubt {
 	{ "policies-without-member", "kept|defaults",
 	    "4.1: whether a PUT without authorizationPolicies keeps the "
 	    "policies of a hub" },
-	{ "lro-retry-after", "none|seconds|ms",
+	{ "lro-retry-after", "ms|none|seconds",
 	    "3.2: whether the hub provider sends Retry-After while an "
 	    "operation runs" },
 	{ "list-order", "id|created",
