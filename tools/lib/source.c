@@ -1,0 +1,157 @@
+/* source.c: the lines of a registry; see source.h. */
+#include "source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "record.h"
+#include "share.h"
+
+struct source {
+	char *name; /* for messages */
+	struct lines *lines;
+	pid_t dump; /* registry-dump, or 0 */
+	int fd;     /* the pipe from it */
+	long count;
+};
+
+static int
+start_dump(struct source *s, const char *operand,
+    const struct source_options *o, struct err *e)
+{
+	const struct {
+		const char *option, *value;
+	} pass[] = { { "--auth", o->auth },
+		{ "--subscription", o->subscription },
+		{ "--credential", o->credential }, { "--cloud", o->cloud },
+		{ "--jobs", o->jobs } };
+	char *argv[16] = { share_tool("registry-dump") };
+	posix_spawn_file_actions_t actions;
+	int pipes[2], n = 1, rc;
+
+	for (size_t i = 0; i < sizeof pass / sizeof *pass; i++)
+		if (pass[i].value)
+			argv[n++] =
+			    xasprintf("%s=%s", pass[i].option, pass[i].value);
+	if (msg_quiet())
+		argv[n++] = xstrdup("--quiet");
+	argv[n++] = xstrdup("--");
+	argv[n++] = xstrdup(operand);
+	if (pipe2(pipes, O_CLOEXEC))
+		die(LOCAL_FAILURE, NULL, "pipe: %s", strerror(errno));
+	(void)posix_spawn_file_actions_init(&actions);
+	(void)posix_spawn_file_actions_adddup2(&actions, pipes[1], 1);
+	rc = posix_spawn(&s->dump, argv[0], &actions, NULL, argv, environ);
+	if (rc)
+		err_set(e, LOCAL_FAILURE, argv[0], "cannot be run: %s",
+		    strerror(rc));
+	(void)posix_spawn_file_actions_destroy(&actions);
+	(void)close(pipes[1]);
+	while (n--)
+		free(argv[n]);
+	s->fd = pipes[0];
+	s->lines = lines_open(s->fd, operand);
+	return rc ? -1 : 0;
+}
+
+bool
+source_is_file(const char *operand)
+{
+	struct stat st;
+
+	if (stat(operand, &st) == 0)
+		return !S_ISDIR(st.st_mode);
+	return strchr(operand, '/') && strncmp(operand, "file:", 5) != 0 &&
+	       strncasecmp(operand, "/subscriptions/", 15) != 0;
+}
+
+static void
+source_free(struct source *s)
+{
+	lines_close(s->lines);
+	if (s->fd >= 0)
+		(void)close(s->fd);
+	free(s->name);
+	free(s);
+}
+
+struct source *
+source_open(
+    const char *operand, const struct source_options *options, struct err *e)
+{
+	struct source *s = xcalloc(1, sizeof *s);
+	bool is_stdin = strcmp(operand, "-") == 0;
+
+	s->fd = -1;
+	s->name = xstrdup(is_stdin ? "stdin" : operand);
+	if (is_stdin || source_is_file(operand))
+		s->lines = lines_open_file(operand, e);
+	else if (start_dump(s, operand, options, e)) {
+		source_free(s);
+		return NULL;
+	}
+	if (s->lines)
+		return s;
+	source_free(s);
+	return NULL;
+}
+
+enum lines_got
+source_next(struct source *s, struct line *line, struct err *e)
+{
+	enum lines_got got;
+
+	while ((got = lines_next(s->lines, line, e)) == LINES_LINE)
+		if (!span_is_blank(line->text) &&
+		    (line->number > 1 || !record_is_comment(line->text))) {
+			s->count++;
+			return got;
+		}
+	if (got == LINES_PIECE || got == LINES_LAST) {
+		err_set(e, BAD_DATA, s->name, "line %ld is longer than 4 MiB",
+		    line->number);
+		return LINES_FAILED;
+	}
+	return got;
+}
+
+static int
+check_end(struct source *s, struct err *e)
+{
+	int status;
+
+	if (!s->dump)
+		return s->count ? 0
+				: err_set(e, BAD_DATA, s->name,
+				      "is empty: no record in it");
+	while (waitpid(s->dump, &status, 0) < 0)
+		if (errno != EINTR)
+			return err_set(e, LOCAL_FAILURE, s->name, "wait: %s",
+			    strerror(errno));
+	if (!WIFEXITED(status) || WEXITSTATUS(status) > PARTLY_DONE)
+		return err_set(e, LOCAL_FAILURE, s->name, "registry-dump died");
+	if (WEXITSTATUS(status))
+		return err_set(e, (enum status)WEXITSTATUS(status), s->name,
+		    "registry-dump failed with status %d", WEXITSTATUS(status));
+	return 0;
+}
+
+int
+source_close(struct source *s, struct err *e)
+{
+	int rc;
+
+	/* One that is still writing must see that nobody reads. */
+	if (s->fd >= 0)
+		(void)close(s->fd);
+	s->fd = -1;
+	rc = check_end(s, e);
+	source_free(s);
+	return rc;
+}

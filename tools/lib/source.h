@@ -1,0 +1,32 @@
+/*
+ * source.h: the lines of a registry, from a dump or from a live hub.  A hub is
+ * read by registry-dump, which stands beside the running tool, so that the
+ * protocol lives in one place.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include "lines.h"
+
+struct source;
+
+/* Options that are handed to registry-dump; NULL where there is none. */
+struct source_options {
+	const char *auth, *subscription, *credential, *cloud, *jobs;
+};
+
+/* A file that is there, or a name that can be nothing else? */
+bool source_is_file(const char *operand);
+/* "-" is stdin; what is no file names a hub (hub.h).  NULL with *e. */
+struct source *source_open(
+    const char *operand, const struct source_options *options, struct err *e);
+/* As lines_next(), without blank lines and the warning above an export without
+ * keys.  A line that is too long is LINES_FAILED, BAD_DATA. */
+enum lines_got source_next(struct source *s, struct line *line, struct err *e);
+/*
+ * -1 with *e when the lines prove nothing: a registry-dump that failed (its
+ * status) or died, a file without any line.  Frees it all the same.
+ */
+int source_close(struct source *s, struct err *e);
+
+#endif
