@@ -6,7 +6,7 @@
 # their "name" where all have one.  Keys are never shown.
 import "hub" as hub;
 
-def label:
+def title:
   (.name | [.. | strings] | join("")) as $name
   | if hub::is_hub then "hub"
     elif hub::is_child then
@@ -52,17 +52,18 @@ def differences($old; $new; $path; $secret):
     + ($new | show($path; $secret))
   end;
 
-# {old, new: templates as text has them; was, now: the same, evaluated, to
-# know resources by; secret: strings never to show}
-def changes:
-  def table($as): [.resources | to_entries[]
-    | {key: ($as.resources[.key] | label), value: .value}] | from_entries;
-  . as $in
-  | ([($in.old | table($in.was)), ($in.new | table($in.now))]) as [$a, $b]
-  | (($a | keys_unsorted) + (($b | keys_unsorted) - ($a | keys_unsorted)))[]
-    as $k
-  | if $a[$k] and $b[$k] then
-      differences($a[$k]; $b[$k]; $k; $in.secret)
-    elif $a[$k] then "- \($k)" else "+ \($k)" end;
-def all_changes: [changes], [differences(.old | del(.resources);
-  .new | del(.resources); "template"; .secret)] | .[];
+# {old, new: templates as text has them; was, now: the same, lifted, to know
+# resources by}; $given: the parameters' values.
+def all_changes($given):
+  def table($by): [.resources | to_entries[]
+    | {key: ($by.resources[.key] | title), value: .value}] | from_entries;
+  def rest: del(.resources) | .parameters |= (. // {});
+  ([.old.parameters // {} | to_entries[]
+      | select(.value.type | hub::low == "securestring")
+      | $given[.key | hub::low].value | strings | select(. != "")]) as $secret
+  | . as $in
+  | (.old | table($in.was)) as $a | (.new | table($in.now)) as $b
+  | [ ((($a | keys_unsorted) + (($b | keys_unsorted) - ($a | keys_unsorted)))[]
+        | if $a[.] and $b[.] then differences($a[.]; $b[.]; .; $secret)
+          elif $a[.] then "- \(.)" else "+ \(.)" end),
+      differences(.old | rest; .new | rest; "template"; $secret) ];

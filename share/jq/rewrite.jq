@@ -27,17 +27,25 @@ def unnest:
       then . as $hub | del(.resources), (.resources[] | whole($hub))
       else . end];
 
+# A nested template with a scope of its own is not ours to evaluate.
+def inner: (.resources[]
+  | select(.type | hub::low == "microsoft.resources/deployments").properties
+  | select(.expressionEvaluationOptions.scope? // "" | hub::low == "inner"))
+  .template;
+
 # Functions whose values only the service can compute stay calls.
 def hashes: "uniquestring", "guid";
-def veil: (hub::calls(hashes)).call |= "hubpipe." + .;
-def unveil: (.. | objects | select(has("$expr"))."$expr".call? | strings)
-  |= ltrimstr("hubpipe.");
+def veil: inner |= tojson | (hub::calls(hashes)).call |= "hubpipe." + .;
+def unveil:
+  (.. | objects | select(has("$expr"))."$expr".call? | strings)
+    |= ltrimstr("hubpipe.")
+  | inner |= fromjson;
 
-# Outputs whose value is the hub's name: they are to follow it.
-def named_outputs:
-  hub::hub.name as $name
+# Outputs that are the hub's name or place: they are to follow it.
+def outputs_like(f):
+  (hub::hub | f) as $value
   | [.outputs // {} | to_entries[]
-      | select(($name | hub::is_tree) and hub::same(.value.value; $name)).key];
+      | select(($value | hub::is_tree) and hub::same(.value.value; $value)).key];
 
 # An export hides the file-upload storage: in parameters that have no value,
 # or as null.  "" says that there is none.
@@ -46,31 +54,38 @@ def file_upload($o):
   | def hidden:
       if hub::is_tree then
         ."$expr" | select(.call? == "parameters").args[0] as $p
-        | $parameters | to_entries[] | select(hub::same(.key; $p))
+        | $parameters // {} | to_entries[] | select(hub::same(.key; $p))
         | select(.value.defaultValue == null
             and ($o.given // {} | has($p | hub::low) | not))
         | "in parameter '\($p)'"
       elif . == null then "as null" else empty end;
-  if $o.fileUpload == "none" then
-    the_hub(del(.properties.storageEndpoints)
-      | if .properties.enableFileUploadNotifications
-        then .properties.enableFileUploadNotifications = false else . end)
-  elif $o.fileUpload then
-    the_hub(.properties.storageEndpoints."$default" |= (. // {}
-      | del(.connectionString, .containerName, .endpointUri,
-          .authenticationType, .identity)))
-  else
-    ([hub::hub.properties.storageEndpoints."$default" | objects
-        | .connectionString, .containerName | hidden][0]) as $where
-    | if $where then
-        error("the hub's file-upload storage is hidden \($where) (give "
-          + "--file-upload=ACCOUNT/CONTAINER, or --no-file-upload if it has "
-          + "none)")
-      else . end
-  end;
+  ([hub::hub.properties.storageEndpoints."$default" | objects
+      | .connectionString, .containerName | hidden][0]) as $where
+  | if $o.fileUpload == "none" then
+      the_hub(del(.properties.storageEndpoints)
+        | if .properties.enableFileUploadNotifications
+          then .properties.enableFileUploadNotifications = false else . end)
+    elif $where == null then .
+    elif $o.fileUpload then
+      the_hub(.properties.storageEndpoints."$default"
+        |= del(.connectionString, .containerName))
+    else
+      error("the hub's file-upload storage is hidden \($where) (give "
+        + "--file-upload=ACCOUNT/CONTAINER, or --no-file-upload if it has "
+        + "none)")
+    end;
 
-def prepare($o): unnest | file_upload($o)
-  | {outputs: named_outputs, template: veil};
+def prepare($o):
+  unnest as $old
+  | {$old, template: ($old | file_upload($o) | veil),
+      names: ($old | outputs_like(.name)),
+      places: ($old | outputs_like(.location))};
+
+# What it all says, before anything is changed, for changes.jq.
+def before($old): unveil | .parameters = ($old.parameters // {}) | del(.variables)
+  | ($old | hub::hub.properties.storageEndpoints?) as $storage
+  | if $storage then the_hub(.properties.storageEndpoints = $storage)
+    else . end;
 
 # ---- after expressions are evaluated: rewrite ----
 
@@ -93,18 +108,32 @@ def drop_empty_storage:
         and (.containerName // "") == ""
     then del(.properties.storageEndpoints) else . end);
 
-def clean:
-  drop_private | drop_empty_storage
+# Parameters and variables go, but for those that a deployment needs.
+def drop_unused:
+  . as $t
+  | ([del(.functions) | hub::calls("parameters").args[0] | strings | hub::low])
+    as $used
+  | (if .parameters then
+      .parameters |= with_entries(select([.key | hub::low] | inside($used)))
+    else . end)
+  | (if [del(.functions) | hub::calls("variables")] == []
+     then del(.variables) else . end)
+  | if .parameters == {} then del(.parameters) else . end
+  | if . == $t then . else drop_unused end;
+
+def clean($o):
+  drop_private | drop_unused
+  | if $o.fileUpload then . else drop_empty_storage end
   | .resources |= map(if hub::is_hub then hub::clean_hub
                       elif hub::is_child then hub::clean_child else . end);
 
 # The hub's name changes in its own name, in its children's, and in ids; nowhere
 # else, whatever else has the same name.
-def rename($new; $outputs):
+def rename($new; $o):
   hub::hub.name as $old
   | any(.resources[]; hub::same(.name; $old) and (hub::is_hub | not)) as $shared
   | (hub::hub_type | hub::low) as $type
-  | def swap: (.. | select(hub::is_tree and hub::same(.; $old))) |= $new;
+  | def swap: walk(if hub::is_tree and hub::same(.; $old) then $new else . end);
   def first_part:
     if type != "string" then swap
     elif [$old, .] | any(type != "string") then .
@@ -126,12 +155,12 @@ def rename($new; $outputs):
     if $shared | not then
       if hub::same(.; $old) then $new else first_part end
     else . end | text_id;
-  (hub::calls("resourceId", "concat", "format", "reference", "listKeys")).args
-    |= args
+  walk(if hub::is_tree and (."$expr".args | type) == "array"
+       then ."$expr".args |= args else . end)
   | (.resources[] | .dependsOn, .scope | select(. != null))
     |= if type == "array" then map(reference) else text_id end
   | (.resources[] | select(hub::is_child)).name |= first_part
-  | reduce $outputs[]? as $key (.; .outputs[$key].value = $new)
+  | reduce $o.names[]? as $key (.; .outputs[$key].value = $new)
   | the_hub(.name = $new);
 
 def set(path; $value): if $value == null then . else path = $value end;
@@ -150,13 +179,23 @@ def limits:
     then hub::say("enableDataResidency is set, which region \($location) may "
       + "not know") else . end;
 
+def others($o):
+  [.resources[] | select(hub::is_hub or hub::is_child | not)] as $others
+  | if $others == [] or $o.name == null and $o.location == null then .
+    else hub::say("what else is in the template stays as it is: "
+      + ([$others[].type] | unique | join(", "))) end;
+
 def rewrite($o):
   unveil
-  | clean
-  | rename($o.name // hub::hub.name; $o.outputs)
+  | clean($o)
+  | others($o) | rename($o.name // hub::hub.name; $o)
   | the_hub(set(.location; $o.location) | set(.sku.name; $o.sku)
       | set(.sku.capacity; $o.capacity)
       | set(.properties.eventHubEndpoints.events.partitionCount; $o.partitions)
       | set(.properties.eventHubEndpoints.events.retentionTimeInDays;
           $o.retention))
+  | (if $o.location then
+      reduce $o.places[]? as $key (.; .outputs[$key].value = $o.location)
+    else . end)
+  | hub::chain
   | limits;

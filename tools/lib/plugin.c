@@ -120,21 +120,33 @@ is_plugin_file(const struct dirent *d)
 	       !strcmp(d->d_name + n - 3, ".so");
 }
 
-typedef bool wanted_fn(
-    const struct hubpipe_plugin *p, const char *key, const char *dir);
+static bool
+is_alias(const struct hubpipe_plugin *p, void *key)
+{
+	for (const char *const *a = p->aliases; a && *a; a++)
+		if (!strcasecmp(*a, key))
+			return true;
+	return false;
+}
 
-/* The first plugin in dir that is wanted; NULL with e->status DONE when there
- * is none.  With a key, only the file of that name is opened. */
+static bool
+is_claim(const struct hubpipe_plugin *p, void *path)
+{
+	return p->claims && !strcmp(p->claims, path);
+}
+
+/* The first plugin in dir that is wanted, or the one in KEY.so; NULL with
+ * e->status DONE when there is none. */
 static const struct hubpipe_plugin *
-search(const char *dir, const char *file_key, wanted_fn *wanted,
-    const char *key, struct err *e)
+search(const char *dir, const char *key, plugin_wanted *wanted, void *ctx,
+    struct err *e)
 {
 	const struct hubpipe_plugin *p = NULL;
 	struct dirent **files = NULL;
 	int n = scandir(dir, &files, is_plugin_file, alphasort);
 
 	e->status = DONE;
-	if (n < 0 && errno != ENOENT)
+	if (n < 0 && (errno != ENOENT || dir == plugin_dir))
 		(void)err_set(
 		    e, LOCAL_FAILURE, dir, "cannot read: %s", strerror(errno));
 	for (int i = 0; i < n; i++) {
@@ -142,12 +154,11 @@ search(const char *dir, const char *file_key, wanted_fn *wanted,
 
 		if (p || e->status != DONE)
 			continue;
-		if (file_key &&
-		    (strlen(file) != strlen(file_key) + 3 ||
-			strncasecmp(file, file_key, strlen(file_key)) != 0))
+		if (key && (strlen(file) != strlen(key) + 3 ||
+			       strncasecmp(file, key, strlen(key)) != 0))
 			continue;
 		p = load(dir, file, e);
-		if (p && !wanted(p, key, dir))
+		if (p && !key && !wanted(p, ctx))
 			p = NULL;
 	}
 	for (int i = 0; i < n; i++)
@@ -156,62 +167,40 @@ search(const char *dir, const char *file_key, wanted_fn *wanted,
 	return p;
 }
 
-static bool
-any(const struct hubpipe_plugin *p, const char *key, const char *dir)
-{
-	(void)p;
-	(void)key;
-	(void)dir;
-	return true;
-}
-
-static bool
-is_alias(const struct hubpipe_plugin *p, const char *key, const char *dir)
-{
-	(void)dir;
-	for (const char *const *a = p->aliases; a && *a; a++)
-		if (!strcasecmp(*a, key))
-			return true;
-	return false;
-}
-
-static bool
-is_claim(const struct hubpipe_plugin *p, const char *key, const char *dir)
-{
-	(void)dir;
-	return p->claims && !strcmp(p->claims, key);
-}
-
-/* In both directories; by file name if that is asked for. */
 static const struct hubpipe_plugin *
-search_both(bool by_file, wanted_fn *wanted, const char *key, struct err *e)
+search_both(const char *key, plugin_wanted *wanted, void *ctx, struct err *e)
 {
 	char *builtin = share_plugin_dir();
 	const struct hubpipe_plugin *p = NULL;
 
 	e->status = DONE;
 	if (plugin_dir)
-		p = search(plugin_dir, by_file ? key : NULL, wanted, key, e);
+		p = search(plugin_dir, key, wanted, ctx, e);
 	if (!p && e->status == DONE)
-		p = search(builtin, by_file ? key : NULL, wanted, key, e);
+		p = search(builtin, key, wanted, ctx, e);
 	free(builtin);
 	return p;
 }
 
-static const struct hubpipe_plugin *
-find(const char *key, struct err *e)
+const struct hubpipe_plugin *
+plugin_find(const char *text, struct err *e)
 {
 	const struct hubpipe_plugin *p;
+	char *key = xstrdup(text);
+	bool good = *key != '\0';
 
 	for (const char *c = key; *c; c++)
-		if (!isalnum((unsigned char)*c) || (unsigned char)*c > 127) {
-			(void)err_set(e, BAD_DATA, key,
-			    "an endpoint type has letters and digits only");
-			return NULL;
-		}
-	p = search_both(true, any, key, e);
+		good = good && isalnum((unsigned char)*c);
+	if (!good) {
+		(void)err_set(e, BAD_DATA, key,
+		    "an endpoint type has letters and digits only");
+		free(key);
+		return NULL;
+	}
+	p = search_both(key, NULL, NULL, e);
 	if (!p && e->status == DONE)
-		p = search_both(false, is_alias, key, e);
+		p = search_both(NULL, is_alias, key, e);
+	free(key);
 	return p;
 }
 
@@ -233,11 +222,9 @@ warned_before(const char *key)
 const struct hubpipe_plugin *
 plugin_for(const char *key, struct err *e)
 {
-	const struct hubpipe_plugin *p = *key ? find(key, e) : NULL;
+	const struct hubpipe_plugin *p = plugin_find(key, e);
 	char *builtin;
 
-	if (!*key)
-		(void)err_set(e, BAD_DATA, NULL, "an endpoint type is empty");
 	if (p || e->status != DONE)
 		return p;
 	builtin = share_plugin_dir();
@@ -257,10 +244,18 @@ plugin_for(const char *key, struct err *e)
 }
 
 const struct hubpipe_plugin *
+plugin_search(plugin_wanted *wanted, void *ctx, struct err *e)
+{
+	return search_both(NULL, wanted, ctx, e);
+}
+
+const struct hubpipe_plugin *
 plugin_claiming(const char *path, struct err *e)
 {
-	const struct hubpipe_plugin *p = search_both(false, is_claim, path, e);
+	char *wanted = xstrdup(path);
+	const struct hubpipe_plugin *p = search_both(NULL, is_claim, wanted, e);
 
+	free(wanted);
 	if (!p && e->status == DONE)
 		(void)err_set(e, LOCAL_FAILURE, NULL,
 		    "no plugin looks after '%s' (see --list-plugins)", path);
@@ -271,10 +266,10 @@ plugin_claiming(const char *path, struct err *e)
 
 /* The whole directory is walked: this wants none of them. */
 static bool
-list_one(const struct hubpipe_plugin *p, const char *key, const char *dir)
+list_one(const struct hubpipe_plugin *p, void *ctx)
 {
-	(void)key;
-	printf("%s\t%s\t%s\n", p->name, p->summary, dir);
+	(void)ctx;
+	printf("%s\t%s\n", p->name, p->summary);
 	return false;
 }
 
@@ -285,273 +280,11 @@ plugin_start(void)
 
 	if (!list_plugins)
 		return;
-	(void)search_both(false, list_one, NULL, &e);
+	(void)search_both(NULL, list_one, NULL, &e);
 	if (e.status != DONE)
 		die_err(&e);
 	if (fflush(stdout) || ferror(stdout))
 		die(LOCAL_FAILURE, "stdout", "write failed: %s",
 		    strerror(errno));
 	exit(DONE);
-}
-
-/* ---- slots of a hub's properties ---- */
-
-static jv
-slot(jv path, const char *type, jv endpoint)
-{
-	jv s = jv_put(jv_object(), "path", path);
-
-	s = jv_put(s, "type", jv_string(type));
-	return jv_put(s, "endpoint", endpoint);
-}
-
-/* The endpoints of one type appended to slots; or invalid. */
-static jv
-add_type(jv slots, const char *key, jv list)
-{
-	const struct hubpipe_plugin *p;
-	struct err e = { .status = DONE };
-
-	/* A key is checked even where no plugin is needed. */
-	p = jv_array_length(jv_copy(list)) ? plugin_for(key, &e) : NULL;
-	if (e.status != DONE) {
-		jv_free(slots);
-		slots = jv_from_err(&e);
-	}
-	jv_array_foreach(list, i, endpoint) {
-		if (!p) {
-			jv_free(endpoint);
-			continue;
-		}
-		if (jv_get_kind(endpoint) != JV_KIND_OBJECT) {
-			jv_free(endpoint);
-			jv_free(slots);
-			slots = jv_fail(
-			    BAD_DATA, key, "endpoint %d is no object", i);
-			p = NULL;
-			continue;
-		}
-		slots = jv_array_append(slots,
-		    slot(JV_ARRAY(jv_string("routing"), jv_string("endpoints"),
-			     jv_string(key), jv_number(i)),
-			p->name, endpoint));
-	}
-	jv_free(list);
-	return slots;
-}
-
-struct claims {
-	jv properties, slots;
-};
-static struct claims *claiming; /* during one walk over the plugins */
-
-static bool
-add_claim(const struct hubpipe_plugin *p, const char *key, const char *dir)
-{
-	jv at, path = jv_array(), part;
-
-	(void)key;
-	(void)dir;
-	if (!p->claims)
-		return false;
-	at = jv_path(jv_copy(claiming->properties), p->claims);
-	if (jv_get_kind(at) != JV_KIND_OBJECT) {
-		jv_free(at);
-		jv_free(path);
-		return false;
-	}
-	part = jv_string_split(jv_string(p->claims), jv_string("."));
-	path = jv_array_concat(path, part);
-	claiming->slots =
-	    jv_array_append(claiming->slots, slot(path, p->name, at));
-	return false;
-}
-
-jv
-plugin_slots(jv properties)
-{
-	struct claims c = { .properties = properties, .slots = jv_array() };
-	jv endpoints = jv_path(jv_copy(properties), "routing.endpoints");
-	struct err e;
-
-	if (jv_get_kind(endpoints) == JV_KIND_OBJECT)
-		jv_object_foreach(endpoints, key, list) {
-			if (jv_is_valid(c.slots) &&
-			    jv_get_kind(list) == JV_KIND_ARRAY)
-				c.slots = add_type(c.slots,
-				    jv_string_value(key), jv_copy(list));
-			jv_free(key);
-			jv_free(list);
-		}
-	jv_free(endpoints);
-	if (jv_is_valid(c.slots)) {
-		claiming = &c;
-		(void)search_both(false, add_claim, NULL, &e);
-		claiming = NULL;
-		if (e.status != DONE) {
-			jv_free(c.slots);
-			c.slots = jv_from_err(&e);
-		}
-	}
-	jv_free(properties);
-	return c.slots;
-}
-
-const struct hubpipe_plugin *
-plugin_of_slot_peek(jv s)
-{
-	jv type = jv_at(jv_copy(s), "type");
-	struct err e;
-	const struct hubpipe_plugin *p = plugin_for(jv_string_value(type), &e);
-
-	jv_free(type);
-	return p;
-}
-
-jv
-plugin_slot_label(jv s)
-{
-	jv name = jv_path(jv_copy(s), "endpoint.name"), path;
-	jv label = jv_string("");
-
-	if (jv_get_kind(name) == JV_KIND_STRING) {
-		jv_free(label);
-		jv_free(s);
-		label = jv_text("endpoint '%s'", jv_string_value(name));
-		jv_free(name);
-		return label;
-	}
-	jv_free(name);
-	path = jv_at(s, "path");
-	jv_array_foreach(path, i, part) {
-		if (i)
-			label = jv_string_append_str(label, ".");
-		if (jv_get_kind(part) != JV_KIND_STRING)
-			part = jv_dump_string(part, 0);
-		label = jv_string_concat(label, part);
-	}
-	jv_free(path);
-	return label;
-}
-
-jv
-plugin_ask(jv s, jv (*question)(jv endpoint))
-{
-	jv answer = question(jv_at(jv_copy(s), "endpoint")), label;
-	struct err e;
-
-	if (jv_is_valid(answer)) {
-		jv_free(s);
-		return answer;
-	}
-	(void)err_from_jv(&e, answer);
-	label = plugin_slot_label(s);
-	answer = jv_fail(e.status, jv_string_value(label), "%s", e.text);
-	jv_free(label);
-	return answer;
-}
-
-/* ---- what a tool asks of all endpoints ---- */
-
-static jv
-uplift_type(jv endpoints, const char *key, jv list, struct err *e)
-{
-	const struct hubpipe_plugin *p = plugin_for(key, e);
-	jv out, old;
-
-	if (!p) {
-		/* What has no endpoints needs no plugin. */
-		if (e->status == LOCAL_FAILURE &&
-		    jv_array_length(jv_copy(list)) == 0)
-			e->status = DONE;
-		return jv_object_set(endpoints, jv_string(key), list);
-	}
-	old = jv_at(jv_copy(endpoints), p->name);
-	out = jv_get_kind(old) == JV_KIND_ARRAY ? old : jv_array();
-	if (jv_get_kind(old) != JV_KIND_ARRAY)
-		jv_free(old);
-	jv_array_foreach(list, i, endpoint) {
-		if (p->uplift && jv_get_kind(endpoint) == JV_KIND_OBJECT)
-			endpoint = p->uplift(endpoint);
-		if (!jv_is_valid(endpoint)) {
-			(void)err_from_jv(e, endpoint);
-			continue;
-		}
-		out = jv_array_append(out, endpoint);
-	}
-	jv_free(list);
-	return jv_object_set(endpoints, jv_string(p->name), out);
-}
-
-jv
-plugin_uplift(jv properties)
-{
-	jv endpoints = jv_path(jv_copy(properties), "routing.endpoints");
-	jv out = jv_object();
-	struct err e = { .status = DONE };
-
-	if (jv_get_kind(endpoints) != JV_KIND_OBJECT ||
-	    jv_object_length(jv_copy(endpoints)) == 0) {
-		jv_free(endpoints);
-		jv_free(out);
-		return properties;
-	}
-	jv_object_foreach(endpoints, key, list) {
-		if (e.status == DONE && jv_get_kind(list) == JV_KIND_ARRAY)
-			out = uplift_type(
-			    out, jv_string_value(key), jv_copy(list), &e);
-		else
-			out = jv_object_set(out, jv_copy(key), jv_copy(list));
-		jv_free(key);
-		jv_free(list);
-	}
-	jv_free(endpoints);
-	if (e.status != DONE) {
-		jv_free(properties);
-		jv_free(out);
-		return jv_from_err(&e);
-	}
-	return jv_setpath(properties,
-	    JV_ARRAY(jv_string("routing"), jv_string("endpoints")), out);
-}
-
-static bool
-slot_has_secret(jv s)
-{
-	const struct hubpipe_plugin *p = plugin_of_slot_peek(s);
-	jv secrets = p->secrets(jv_at(s, "endpoint"));
-	bool has = false;
-
-	if (!jv_is_valid(secrets)) {
-		jv_free(secrets);
-		return false;
-	}
-	jv_array_foreach(secrets, i, secret) {
-		jv value = jv_at(secret, "value");
-		const char *text = jv_string_peek(value);
-
-		has = has || (text && strcmp(text, PLUGIN_MASK) != 0);
-		jv_free(value);
-	}
-	jv_free(secrets);
-	return has;
-}
-
-bool
-plugin_has_secret(jv properties)
-{
-	jv policies = jv_at(jv_copy(properties), "authorizationPolicies");
-	bool has = jv_get_kind(policies) == JV_KIND_ARRAY &&
-		   jv_array_length(jv_copy(policies)) > 0;
-	jv slots = plugin_slots(properties);
-
-	jv_free(policies);
-	if (!jv_is_valid(slots)) {
-		jv_free(slots);
-		return has;
-	}
-	jv_array_foreach(slots, i, s)
-		has = slot_has_secret(s) || has;
-	jv_free(slots);
-	return has;
 }

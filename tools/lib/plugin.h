@@ -32,6 +32,15 @@ void plugin_start(void);
  */
 const struct hubpipe_plugin *plugin_for(const char *key, struct err *e);
 
+/* The same without a word about --skip-unknown: NULL with e->status DONE when
+ * there is none. */
+const struct hubpipe_plugin *plugin_find(const char *key, struct err *e);
+
+/* The first of all plugins that is wanted, NULL likewise. */
+typedef bool plugin_wanted(const struct hubpipe_plugin *p, void *ctx);
+const struct hubpipe_plugin *plugin_search(
+    plugin_wanted *wanted, void *ctx, struct err *e);
+
 /* The plugin that claims this path of properties; NULL with *e filled when
  * there is none. */
 const struct hubpipe_plugin *plugin_claiming(const char *path, struct err *e);
@@ -60,6 +69,15 @@ jv plugin_slot_label(jv slot);
 /* secrets(), names() and so on of the slot's plugin with this endpoint; what
  * the plugin refuses names the endpoint. */
 jv plugin_ask(jv slot, jv (*question)(jv endpoint));
+
+/* endpoint with key, or PLUGIN_MASK, in one of the places that its plugin's
+ * secrets() gave. */
+jv plugin_fill(jv endpoint, jv secret, jv key);
+
+/* with_names(); a key it had is masked if that changed it, since it opens
+ * another door. */
+jv plugin_rename(const struct hubpipe_plugin *p, jv endpoint, jv names,
+    jv cloud, bool *masked);
 
 /* Is a key or a shared access policy in properties, not masked?  Consumes. */
 bool plugin_has_secret(jv properties);

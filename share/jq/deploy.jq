@@ -1,0 +1,141 @@
+# deploy.jq: what tmpl-deploy makes of a template, and of what the service says
+# about it.  Each rule takes one object.
+
+def low: ascii_downcase;
+def is_expression: startswith("[") and endswith("]") and (startswith("[[") | not);
+def is_secure: .type | strings | low | . == "securestring" or . == "secureobject";
+
+# ---- secrets: none may stand in the template, which the service keeps ----
+
+# A literal that holds a key.
+def holds_key: test("(SharedAccessKey|AccountKey|SharedAccessSignature)=[^;*]"; "i")
+  and (is_expression | not);
+def is_key_name: strings | low | . == "primarykey" or . == "secondarykey";
+def key_paths: paths(type == "string") as $p
+  | getpath($p) as $v
+  | select($v != "" and $v != "****" and ($v | is_expression | not))
+  | select(($v | holds_key) or ($p[-1] | is_key_name))
+  | $p;
+
+# {template, values, places: paths the plugins know}: each place becomes a
+# parameter, and its value is sent beside the template.
+def lift:
+  .values as $given
+  | (.places + [.template | {resources} | key_paths] | unique) as $places
+  | (.template.parameters // {} | keys | map(low)) as $taken
+  | [limit($places | length; range(1; 100000) | "hubpipeSecret\(.)"
+      | select(low as $n | $taken | index($n) | not))] as $names
+  | reduce range($places | length) as $i (.;
+      $places[$i] as $p | $names[$i] as $n
+      | .values[$n] = {value: (.template | getpath($p))}
+      | .template.parameters[$n] = {type: "SecureString"}
+      | .template |= setpath($p; "[parameters('\($n)')]"))
+  | reduce (.template.parameters // {} | to_entries[]
+      | select((.value | is_secure) and .value.defaultValue != null)
+      | select(.value.defaultValue | (type != "string") or (is_expression | not))) as $p
+      (.; .template.parameters[$p.key] |= del(.defaultValue)
+        | if .values[$p.key] then . else
+            .values[$p.key] = {value: $p.value.defaultValue} end)
+  | del(.places)
+  | ([.template.parameters // {} | to_entries[] | select(.value | is_secure)
+      | .key | low]) as $secure
+  | [.values | keys_unsorted[] | low] as $have
+  | . + {
+      missing: [.template.parameters // {} | to_entries[]
+        | select(.value.defaultValue == null
+            and (.key | low as $k | $have | index($k) | not)) | .key],
+      unknown: [.values | keys_unsorted[]
+        | select(low as $k | $secure + $taken | index($k) | not)],
+      secrets: [.values | to_entries[]
+        | select(.key | low as $k | $secure | index($k)) | .value.value
+        | .. | strings | select(length > 3)],
+      plain: (.values | with_entries(
+        select(.key | low as $k | $secure | index($k) | not)))
+    };
+
+# ---- the plan ----
+
+# "Microsoft.Devices/IotHubs/certificates contoso/root" of an id.
+def of_id:
+  split("/") as $p
+  | ([range($p | length) | select($p[.] | low == "providers")] | last) as $i
+  | if $i == null then "Microsoft.Resources/resourceGroups \($p[-1])"
+    else $p[$i + 1:]
+      | ([.[0]] + [.[range(1; length; 2)]] | join("/")) + " "
+        + ([.[range(2; length; 2)]] | join("/"))
+    end;
+
+# A connection string is the same in any order, with or without its port, and
+# its key is never shown by the service (CONTRACT 5.1).
+def comparable:
+  if type == "string" and test("(SharedAccessKey|AccountKey)="; "i") then
+    split(";") | map(select(. != "")
+      | sub("^(?<k>(SharedAccessKey|AccountKey))=.*"; .k; "i")
+      | sub("(:5671)?/?$"; "")) | sort
+  else . end;
+
+def shown($secrets):
+  if . == null then "(none)" else
+    . as $value | tojson
+    | sub("^\"\ue000number:(?<n>.*)\"$"; .n)
+    | gsub("(?<k>(SharedAccessKey|AccountKey|SharedAccessSignature)=)[^;\"]*"; .k + "****")
+    | if . as $t | any($secrets[]; . as $s | $t | contains($s)) then "\"****\"" else . end
+    | if length > 200 then .[:200] + "..." else . end
+  end;
+
+def step($path): if $path == "" then . elif test("^[0-9]+$") then "\($path)[\(.)]"
+  else "\($path).\(.)" end;
+
+# The single properties that differ; $in says what to leave out.
+def leaves($in; $path):
+  (.path // "" | tostring | if . == "" then $path else step($path) end) as $here
+  | if .propertyChangeType == "NoEffect" then empty
+    elif .children // [] | length > 0 then .children[] | leaves($in; $here)
+    elif (.before | comparable) == (.after | comparable) then empty
+    elif $in.carried and ($here | startswith("properties.authorizationPolicies")) then empty
+    else "\($here): \(.before | shown($in.secrets)) -> \(.after | shown($in.secrets))" end;
+
+def change($in):
+  (.resourceId | of_id) as $what
+  | (.changeType | low) as $type
+  | if $type == "create" then {add: 1, lines: ["+ \($what)"]}
+    elif $type == "delete" then {delete: 1, lines: ["- \($what)"]}
+    elif $type == "deploy" or $type == "unsupported" then
+      {change: 1, lines: ["~ \($what) (the service cannot tell what changes)"]}
+    elif $type == "modify" then
+      [.delta[]? | leaves($in; "")]
+      | if . == [] then {} else {change: 1, lines: map("~ \($what) \(.)")} end
+    else {} end;
+
+def total($changes):
+  {lines: [$changes[].lines[]?], add: ([$changes[].add // 0] | add // 0),
+    change: ([$changes[].change // 0] | add // 0),
+    delete: ([$changes[].delete // 0] | add // 0)};
+
+# {changes: of what-if, carried, secrets}
+def plan: . as $in | total([.changes[] | change($in)]);
+
+# {resources: evaluated}: nothing is there yet.
+def local_plan: total([.resources[]
+  | {add: 1, lines: ["+ \(.type) \(.name | if type == "string" then . else "?" end)"]}]);
+
+# ---- the end ----
+
+# {deployment, secrets}
+def result:
+  .secrets as $secrets
+  | def clean: if type == "string" and (. as $t | any($secrets[]; . as $s | $t | contains($s)))
+      then "****" else . end;
+  .deployment
+  | {id, name, provisioningState: .properties.provisioningState,
+      duration: .properties.duration,
+      outputs: (.properties.outputs // {}
+        | with_entries(select(.value | is_secure | not))
+        | map_values(.value) | (.. | strings) |= clean),
+      resources: [.properties.outputResources[]?.id]};
+
+def run: if .do == "lift" then del(.do) | lift
+  elif .do == "plan" then plan
+  elif .do == "local" then local_plan
+  elif .do == "result" then result
+  else error("no rule \(.do)") end;

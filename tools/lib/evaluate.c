@@ -1,0 +1,209 @@
+/* evaluate.c: a template's expressions, as far as known; see evaluate.h. */
+#include "evaluate.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "doc.h"
+#include "expr.h"
+#include "msg.h"
+
+jv
+evaluate_parameters(const char *path)
+{
+	jv file, all = jv_object();
+
+	if (!path)
+		return all;
+	file = jv_or_die(doc_read(path));
+	if (jv_get_kind(file) == JV_KIND_OBJECT &&
+	    jv_object_has(jv_copy(file), jv_string("parameters")))
+		file = jv_at(file, "parameters");
+	if (jv_get_kind(file) != JV_KIND_OBJECT)
+		die(BAD_DATA, path, "no object with parameters");
+	jv_object_foreach(file, key, entry) {
+		char *low = xstrdup(jv_string_value(key));
+
+		if (jv_get_kind(entry) != JV_KIND_OBJECT)
+			die(BAD_DATA, path,
+			    "parameter '%s' is no object with a 'value'", low);
+		for (char *c = low; *c; c++)
+			if (*c >= 'A' && *c <= 'Z')
+				*c = (char)(*c - 'A' + 'a');
+		all = jv_put(all, low, entry);
+		free(low);
+		jv_free(key);
+	}
+	jv_free(file);
+	return all;
+}
+
+/* The sections in which a template may have expressions.  Descriptions may
+ * begin with "[" and mean nothing by it. */
+jv
+evaluate_lift(jv t)
+{
+	static const char *const sections[] = { "resources", "outputs",
+		"variables" };
+	jv parameters = jv_at(jv_copy(t), "parameters"), v;
+
+	for (size_t i = 0; i < 3; i++) {
+		v = jv_at(jv_copy(t), sections[i]);
+		if (jv_get_kind(v) == JV_KIND_NULL)
+			continue;
+		v = jv_put(jv_object(), sections[i], v);
+		t = jv_object_merge(t, jv_or_die(expr_lift(v)));
+	}
+	if (jv_get_kind(parameters) != JV_KIND_OBJECT) {
+		jv_free(parameters);
+		return t;
+	}
+	jv_object_foreach(parameters, key, p) {
+		v = jv_at(jv_copy(p), "defaultValue");
+		if (jv_get_kind(v) != JV_KIND_NULL)
+			p = jv_put(p, "defaultValue", jv_or_die(expr_lift(v)));
+		parameters = jv_object_set(parameters, key, p);
+	}
+	return jv_put(t, "parameters", parameters);
+}
+
+struct world {
+	struct expr_world expr;
+	jv template, given;
+	int depth;
+};
+
+/* A member of a section by its name, without case; null when absent. */
+static jv
+definition(jv template, const char *section, const char *wanted)
+{
+	jv all = jv_at(template, section), found = jv_null();
+
+	if (jv_get_kind(all) == JV_KIND_OBJECT)
+		jv_object_foreach(all, key, v) {
+			if (!strcasecmp(jv_string_value(key), wanted)) {
+				jv_free(found);
+				found = jv_copy(v);
+			}
+			jv_free(key);
+			jv_free(v);
+		}
+	jv_free(all);
+	return found;
+}
+
+/* utcNow() and newGuid() may stand in the default of a parameter only. */
+static bool
+needs_default(jv tree)
+{
+	jv text = jv_dump_string(tree, 0);
+	bool needs = strcasestr(jv_string_value(text), "\"call\":\"utcnow\"") ||
+		     strcasestr(jv_string_value(text), "\"call\":\"newguid\"");
+
+	jv_free(text);
+	return needs;
+}
+
+static jv
+parameter_value(struct world *w, const char *wanted)
+{
+	jv def = definition(jv_copy(w->template), "parameters", wanted), v;
+	jv given =
+	    definition(jv_put(jv_object(), "", jv_copy(w->given)), "", wanted);
+
+	if (jv_get_kind(def) != JV_KIND_OBJECT) {
+		jv_free(def);
+		jv_free(given);
+		return jv_fail(BAD_DATA, wanted, "no such parameter");
+	}
+	if (jv_get_kind(given) == JV_KIND_OBJECT) {
+		jv_free(def);
+		if (jv_object_has(jv_copy(given), jv_string("value")))
+			return jv_at(given, "value");
+		jv_free(given);
+		return expr_unknown(); /* a Key Vault's: the deployment's */
+	}
+	jv_free(given);
+	if (!jv_object_has(jv_copy(def), jv_string("defaultValue"))) {
+		jv_free(def);
+		return jv_fail(BAD_DATA, wanted,
+		    "parameter has no value (give one with --parameters=FILE)");
+	}
+	v = expr_fold(jv_at(def, "defaultValue"), &w->expr);
+	if (jv_is_valid(v) && needs_default(jv_copy(v))) {
+		jv_free(v);
+		return expr_unknown();
+	}
+	return jv_is_valid(v) ? expr_unescape(v) : v;
+}
+
+static jv
+variable_value(struct world *w, const char *wanted)
+{
+	jv v = definition(jv_copy(w->template), "variables", wanted);
+	jv loops = definition(jv_copy(w->template), "variables", "copy");
+	bool looped = jv_get_kind(loops) == JV_KIND_ARRAY;
+
+	jv_free(loops);
+	if (jv_get_kind(v) == JV_KIND_NULL) {
+		jv_free(v);
+		if (looped)
+			return expr_unknown();
+		return jv_fail(BAD_DATA, wanted, "no such variable");
+	}
+	v = expr_fold(v, &w->expr);
+	return jv_is_valid(v) ? expr_unescape(v) : v;
+}
+
+/* The rest is for the deployment to know. */
+static jv
+known(void *ctx, const char *function, jv args)
+{
+	struct world *w = ctx;
+	bool parameter = !strcmp(function, "parameters");
+	jv wanted = jv_array_get(args, 0), v;
+
+	if ((!parameter && strcmp(function, "variables") != 0) ||
+	    jv_get_kind(wanted) != JV_KIND_STRING) {
+		jv_free(wanted);
+		return expr_unknown();
+	}
+	if (++w->depth > 64)
+		v = jv_fail(
+		    BAD_DATA, jv_string_value(wanted), "is defined by itself");
+	else
+		v = parameter ? parameter_value(w, jv_string_value(wanted))
+			      : variable_value(w, jv_string_value(wanted));
+	w->depth--;
+	jv_free(wanted);
+	return v;
+}
+
+/* Against the old values: whatever an export has made an expression of, it
+ * says what it said before. */
+jv
+evaluate_fold(jv t, jv given)
+{
+	static const char *const sections[] = { "resources", "outputs",
+		"variables" };
+	struct world w = { .template = jv_copy(t), .given = given };
+	jv v;
+
+	w.expr = (struct expr_world){ known, &w };
+	for (size_t i = 0; i < 3; i++) {
+		v = jv_at(jv_copy(t), sections[i]);
+		if (jv_get_kind(v) == JV_KIND_NULL)
+			continue;
+		v = jv_put(jv_object(), sections[i], v);
+		v = expr_fold(v, &w.expr);
+		/* A variable that nobody uses may be as broken as it likes. */
+		if (i == 2 && !jv_is_valid(v))
+			jv_free(v);
+		else
+			t = jv_object_merge(t, jv_or_die(v));
+	}
+	jv_free(w.template);
+	jv_free(w.given);
+	return t;
+}
