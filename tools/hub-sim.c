@@ -64,8 +64,8 @@ static const struct tool tool = {
 	.synopsis = "[OPTION...] [-- COMMAND [ARGUMENT...]]",
 	.summary = "Run a command, or serve, with a local Azure in place of "
 		   "the real one",
-	.example = "hub-sim --from template.json --registry devices.txt \\\n"
-		   "    --dest contoso-east -- sh rehearsal.sh",
+	.example = "hub-sim --from contoso.json --registry contoso.txt -- \\\n"
+		   "    sh -c 'registry-dump | wc -l'",
 	.opts = opts,
 	.statuses = "0234",
 	.operands_max = -1,
