@@ -265,6 +265,10 @@ error_reply(struct sim *s, const struct fault *f, const struct sim_request *q,
 			text = codes[i].text;
 			if (!*code)
 				code = hub ? codes[i].hub : codes[i].arm;
+			if (f->status == 429 && !hub && !*f->code &&
+			    sim_doubt_is("throttle-code",
+				"SubscriptionRequestsThrottled"))
+				code = "SubscriptionRequestsThrottled";
 		}
 	r->status = (int)f->status;
 	if (f->retry_after >= 0)
