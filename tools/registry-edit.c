@@ -125,32 +125,6 @@ compile(const char *text, const char *option)
 	return p;
 }
 
-/* A device's own line keeps its modules too. */
-static bool
-is_listed(const struct idset *ids, const struct record *rec)
-{
-	uint64_t *met = idset_find(ids, rec->id, NULL);
-
-	if (!met && rec->module)
-		met = idset_find(ids, rec->id, rec->module);
-	if (met)
-		*met = true;
-	return met != NULL;
-}
-
-static void
-end_ids(struct idset *ids)
-{
-	size_t missing = 0;
-
-	for (size_t i = 0; i < ids->size; i++)
-		missing += ids->slot[i].hash[1] && !ids->slot[i].value;
-	if (missing)
-		warn(ids_file, "%zu of %zu ids were not in the input", missing,
-		    ids->count);
-	idset_free(ids);
-}
-
 static void
 plan_set(const char *spec, struct set *set)
 {
@@ -250,7 +224,7 @@ select_record(
 	jv v;
 	int keep;
 
-	if (ids_file && !is_listed(&job->ids, rec))
+	if (ids_file && !idset_lists(&job->ids, rec->id, rec->module))
 		return 0;
 	if (!job->where)
 		return 1;
@@ -351,8 +325,8 @@ static void
 filter_line(struct job *job, const struct line *line, struct record *rec,
     struct buf work[2])
 {
-	struct span text = line->text;
-	const char *end = line->text.at + line->text.len;
+	const char *start = line->text.at, *end = line->raw.at + line->raw.len;
+	struct span text, old;
 	struct err e;
 	int keep;
 
@@ -362,10 +336,15 @@ filter_line(struct job *job, const struct line *line, struct record *rec,
 		    job->input);
 		return;
 	}
-	if (span_is_blank(text))
+	if (span_is_blank(line->text))
 		return;
-	if (record_read(text, rec, &e) ||
-	    (keep = select_record(job, rec, line->number, &e)) < 0 ||
+	if (record_read(line->text, rec, &e)) {
+		refuse(job, line, e.text);
+		return;
+	}
+	text = old = rec->json.text;
+	keep = select_record(job, rec, line->number, &e);
+	if (keep < 0 ||
 	    (keep && edit_record(job, rec, line->number, &text, work, &e))) {
 		refuse(job, line, e.text);
 		return;
@@ -373,12 +352,12 @@ filter_line(struct job *job, const struct line *line, struct record *rec,
 	job->records++;
 	if (!keep)
 		return;
+	/* White space around it, and the end of the line, stay as well. */
+	out_add(job->out, start, (size_t)(old.at - start));
 	out_span(job->out, text);
-	if (line->raw.at + line->raw.len == end)
+	out_add(job->out, old.at + old.len, (size_t)(end - old.at) - old.len);
+	if (end[-1] != '\n')
 		out_add(job->out, "\n", 1);
-	else
-		out_add(job->out, end,
-		    (size_t)(line->raw.at + line->raw.len - end));
 }
 
 static void
@@ -408,6 +387,8 @@ filter(struct job *job, struct lines *l)
 static enum status
 finish(struct job *job)
 {
+	size_t missing;
+
 	if (job->refused > MAX_SHOWN)
 		warn(job->input,
 		    "%ld lines were refused; the first %d are named",
@@ -419,8 +400,11 @@ finish(struct job *job)
 	if (!job->records)
 		die(BAD_DATA, job->input, "no line of it is a record");
 	out_close(job->out);
-	if (ids_file)
-		end_ids(&job->ids);
+	missing = idset_unmet(&job->ids);
+	if (missing)
+		warn(ids_file, "%zu of %zu ids were not in the input", missing,
+		    job->ids.count);
+	idset_free(&job->ids);
 	for (size_t i = 0; i < sets.count; i++)
 		jqrun_free(job->set[i].program);
 	jqrun_free(job->where);

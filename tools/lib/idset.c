@@ -129,6 +129,28 @@ idset_read(struct idset *s, const char *path, struct err *e)
 	return 0;
 }
 
+bool
+idset_lists(const struct idset *s, const char *id, const char *module)
+{
+	uint64_t *met = idset_find(s, id, NULL);
+
+	if (!met && module)
+		met = idset_find(s, id, module);
+	if (met)
+		*met = 1;
+	return met != NULL;
+}
+
+size_t
+idset_unmet(const struct idset *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->size; i++)
+		n += s->slot[i].hash[1] && !s->slot[i].value;
+	return n;
+}
+
 void
 idset_free(struct idset *s)
 {

@@ -33,6 +33,10 @@ uint64_t *idset_add(
 /* Adds the ids listed in a file ("-": stdin), one a line: id, id/module, or a
  * record or outcome, whose ids count.  -1 with *e, also when there is none. */
 int idset_read(struct idset *s, const char *path, struct err *e);
+/* Is it listed?  A device's own id lists its modules too.  Marks what it
+ * finds: value 1; and how many have never been marked. */
+bool idset_lists(const struct idset *s, const char *id, const char *module);
+size_t idset_unmet(const struct idset *s);
 void idset_free(struct idset *s);
 
 #endif

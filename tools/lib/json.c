@@ -1115,13 +1115,32 @@ lost_in_libjq(struct span value)
 	return why;
 }
 
+/* libjq refuses half a surrogate pair: it becomes what a decoder would show. */
+static void
+mend_surrogates(char *p, const char *end)
+{
+	while ((p = memchr(p, '\\', (size_t)(end - p)))) {
+		unsigned c = p[1] == 'u' ? four_hex(p + 2) : 0;
+
+		if ((c & 0xfc00) == 0xd800 && end - p >= 12 && p[6] == '\\' &&
+		    p[7] == 'u' && (four_hex(p + 8) & 0xfc00) == 0xdc00)
+			p += 12;
+		else if ((c & 0xf800) == 0xd800)
+			memcpy(p + 2, "fffd", 4);
+		else
+			p += 2;
+	}
+}
+
 jv
 json_jv_loose(struct span value)
 {
 	/* libjq 1.6 puts the text into its messages as a C string. */
 	char *text = span_dup(value);
-	jv v = jv_parse_sized(text, (int)value.len);
+	jv v;
 
+	mend_surrogates(text, text + value.len);
+	v = jv_parse_sized(text, (int)value.len);
 	free(text);
 	return v;
 }
