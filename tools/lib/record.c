@@ -71,8 +71,13 @@ record_is_comment(struct span line)
 	static const char *const words[] = { "warn", "key", "auth", "exclu",
 		"secret", "credential" };
 	char text[512];
-	size_t n = line.len < sizeof text ? line.len : sizeof text - 1;
+	size_t n;
 
+	while (line.len && (*line.at == ' ' || *line.at == '\t')) {
+		line.at++;
+		line.len--;
+	}
+	n = line.len < sizeof text ? line.len : sizeof text - 1;
 	if (!n || strchr("{[\"", *line.at) || !*line.at)
 		return false;
 	memcpy(text, line.at, n);
