@@ -153,7 +153,7 @@ keep_seed(struct sim *s, bool fresh)
 	if (kept && seed && strcmp(seed, kept) != 0)
 		die(BAD_USAGE, db_file, "was made with another --seed");
 	if (kept)
-		s->seed = kept; /* for as long as we live */
+		s->seed = seed = kept; /* for as long as we live */
 	else
 		store_set_note(s, "seed", s->seed);
 }
@@ -372,6 +372,7 @@ serve(struct sim *s, struct net *n, struct faults *faults, char *command[])
 	if (log)
 		(void)fclose(log);
 	net_close(n);
+	free(faults->fault);
 	store_close(s);
 	remove_directory();
 	return bad ? bad : child_end(&child);

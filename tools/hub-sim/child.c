@@ -186,6 +186,7 @@ child_end(struct child *c)
 	int number;
 	sigset_t set;
 
+	(void)close(c->signals);
 	if (c->pid == 0)
 		return DONE; /* a server that was told to end has done its job
 			      */

@@ -1068,5 +1068,6 @@ net_close(struct net *n)
 		(void)close(n->listener);
 	if (n->epoll != -1)
 		(void)close(n->epoll);
+	SSL_CTX_free(n->tls);
 	free(n);
 }

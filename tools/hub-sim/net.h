@@ -16,7 +16,8 @@
 
 struct net;
 
-/* "ADDR:PORT", "[ADDR]:PORT", port 0 for any free one; NULL with *e. */
+/* "ADDR:PORT", "[ADDR]:PORT", port 0 for any free one; NULL with *e.  tls is
+ * net's from then on. */
 struct net *net_listen(const char *where, SSL_CTX *tls, struct err *e);
 /* How a client reaches it: "127.0.0.1:PORT". */
 const char *net_address(const struct net *n);
