@@ -77,6 +77,12 @@ static const struct doubt {
 	    "9.4: a PUT of a resource group with another location" },
 	{ "consumer-groups-max", "20|50",
 	    "7: how many consumer groups an endpoint may have" },
+	{ "children-conflict", "yes|no",
+	    "4.2, 9.4: whether children of one hub that a template does not "
+	    "chain meet 409002 when they are deployed" },
+	{ "export-embeds-name", "no|yes",
+	    "8: whether exportTemplate writes the hub's name inside of other "
+	    "strings as its parameter" },
 	{ "export-error-code", "ExportTemplateCompletedWithErrors|ExportFailed",
 	    "8: the code beside a template that is not complete" },
 	{ "parameter-name-hyphen", "underscore|kept",

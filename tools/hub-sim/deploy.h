@@ -1,0 +1,99 @@
+/*
+ * deploy.h: what the rooms of deployments share.  deploy.c answers requests
+ * and keeps the history, plan.c reads a template and carries it out, whatif.c
+ * says what it would change, export.c writes templates, seed.c is --from.
+ *
+ * Failures are those of arm.h: invalid, with {"status": N, "body": {...}}.
+ */
+#ifndef DEPLOY_H
+#define DEPLOY_H
+
+#include "arm.h"
+
+enum part_state {
+	PART_WAITING,
+	PART_BUSY,
+	PART_DONE,
+	PART_FAILED,
+	PART_SKIPPED, /* something it depends on failed */
+	PART_ABSENT,  /* its condition is false */
+};
+
+/* One resource of a template; each turn of a copy loop is one. */
+struct part {
+	char *type, *name, *id, *api;
+	jv raw;               /* as in the template, lifted */
+	char *copy;           /* name of the loop, or NULL */
+	int index;            /* turn of the loop */
+	unsigned char *needs; /* per part: this one depends on it */
+	enum part_state state;
+	bool fresh; /* it was not there before */
+	jv body;    /* evaluated; jv_null() while it is not */
+	jv after;   /* what it became; jv_null() while it is not */
+	jv failure; /* {"status", "body"} of a failed one */
+};
+
+struct copy_turn {
+	const char *name;
+	int index;
+	const struct copy_turn *up;
+};
+
+struct plan {
+	struct sim *s;
+	char *group, *name;
+	struct span text; /* of the request, for line numbers; borrowed */
+	jv template;      /* as given */
+	jv declared;      /* its parameters */
+	jv given;         /* values for them: {"p": {"value": ...}} */
+	jv values;        /* known values by declared name */
+	jv variables;     /* lifted */
+	jv outputs;       /* after plan_run() */
+	jv output_failure;
+	struct part *part;
+	int count;
+	enum arm_how how;
+	bool lenient; /* the seed: a secret without value is null */
+	/* while evaluating: */
+	bool early; /* nothing is deployed: no reference(), no listKeys() */
+	bool in_default; /* of a parameter: utcNow(), newGuid() */
+	int depth;
+	jv frame; /* arguments of a user's function, or invalid */
+	const struct copy_turn *turn;
+};
+
+/* Template text as az sends it: comments, a name without quotes, line breaks
+ * inside of strings.  Lines stay where they are. */
+void deploy_tidy(struct span text, struct buf *out);
+
+/* jv_null(), or why the template is refused.  text and s are borrowed;
+ * template and given are consumed. */
+jv plan_open(struct plan *p, struct sim *s, const char *group, const char *name,
+    struct span text, jv template, jv given, enum arm_how how, bool lenient);
+void plan_close(struct plan *p);
+/* Carries it out, in the order of what depends on what. */
+void plan_run(struct plan *p);
+/* As before plan_run(). */
+void plan_reset(struct plan *p);
+bool plan_failed(const struct plan *p);
+/* What one part would send, as far as it is known without deploying. */
+jv plan_preview(struct plan *p, int part);
+/* {"p": {"type", "value"}} for the history: no value of a secure one. */
+jv plan_parameters(struct plan *p);
+/* jv_null(), or the refusal that the provider would give before anything is
+ * begun (bad region, name taken).  Runs the plan and undoes it. */
+jv plan_preflight(struct plan *p);
+
+/* The {"status": "Succeeded", "properties": {"changes": [...]}} of what-if. */
+jv whatif_result(struct plan *p, bool ids_only);
+
+/* POST resourcegroups/{group}/exportTemplate. */
+void export_group(struct sim *s, const struct sim_request *q,
+    struct sim_reply *r, const char *group, jv request);
+
+/* {"status", "body"} as an invalid jv. */
+jv deploy_failure(int status, jv body);
+/* An object's member without case; invalid: none.  Consumes object. */
+jv deploy_pick(jv object, const char *name);
+
+#endif
