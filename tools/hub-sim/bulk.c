@@ -36,16 +36,16 @@ mode_of(const char *text)
 }
 
 static int
-apply_twin(
-    struct visit *v, const struct entry *e, const char *match, struct fault *f)
+apply_twin(struct visit *v, const struct entry *e, const char *match,
+    struct refusal *f)
 {
 	return twin_write(
 	    v, e->id, e->module, match, e->tags, e->desired, true, f);
 }
 
 static int
-apply_update(
-    struct visit *v, const struct entry *e, const char *match, struct fault *f)
+apply_update(struct visit *v, const struct entry *e, const char *match,
+    struct refusal *f)
 {
 	if (identity_update(v, e, match, f))
 		return -1;
@@ -62,7 +62,7 @@ given(const char *etag)
 }
 
 static int
-apply(struct visit *v, struct entry *e, enum mode mode, struct fault *f)
+apply(struct visit *v, struct entry *e, enum mode mode, struct refusal *f)
 {
 	switch (mode) {
 	case MODE_CREATE:
@@ -87,7 +87,7 @@ apply(struct visit *v, struct entry *e, enum mode mode, struct fault *f)
 
 static void
 add_error(struct buf *errors, const struct entry *e, enum mode mode,
-    const struct fault *f)
+    const struct refusal *f)
 {
 	buf_text(errors, errors->len ? ",{\"deviceId\":" : "{\"deviceId\":");
 	buf_json(errors, e->id, strlen(e->id));
@@ -111,7 +111,7 @@ add_error(struct buf *errors, const struct entry *e, enum mode mode,
 /* All must be readable, of a known mode, and about different identities; a
  * device and its modules count as the same one (CONTRACT 12.5). */
 static int
-read_all(const struct json *body, struct entry *entries, struct fault *f)
+read_all(const struct json *body, struct entry *entries, struct refusal *f)
 {
 	for (size_t i = 0; i < body->count; i++) {
 		struct entry *e = &entries[i];
@@ -122,14 +122,14 @@ read_all(const struct json *body, struct entry *entries, struct fault *f)
 				return -1;
 		}
 		if (mode_of(e->mode) < 0)
-			return fault_set(f, ARGUMENT_INVALID,
+			return refuse(f, ARGUMENT_INVALID,
 			    "The import mode '%s' is not allowed in this call",
 			    e->mode);
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(e->id, entries[k].id) == 0 &&
 			    (!e->has_module || !entries[k].has_module ||
 				strcmp(e->module, entries[k].module) == 0))
-				return fault_set(f, DEFINED_TWICE,
+				return refuse(f, DEFINED_TWICE,
 				    "Device %s is defined more than once",
 				    e->id);
 	}
@@ -140,14 +140,14 @@ static void
 apply_all(struct visit *v, const struct json *body, struct entry *entries)
 {
 	struct buf errors = BUF_INIT, out = BUF_INIT;
-	bool whole = sim_doubt_is("bulk-partial", "nothing");
+	bool whole = sim_doubt_is("bulk-partial", "none");
 
 	if (whole)
 		sim_savepoint(v->s);
 	for (size_t i = 0; i < body->count; i++) {
 		struct entry *e = &entries[i];
 		enum mode mode = (enum mode)mode_of(e->mode);
-		struct fault f;
+		struct refusal f;
 
 		/* Read again, for the fault that reading found. */
 		if ((e->faulty &&
@@ -173,24 +173,24 @@ bulk_handle(struct visit *v)
 {
 	struct json body = { .count = 0 };
 	struct json_fault why;
-	struct fault f;
+	struct refusal f;
 	struct entry *entries = NULL;
 	int result = -1;
 
 	if (visit_allowed(v, "RegistryWrite", &f))
 		goto out;
 	if (json_scan(v->q->body, &body, &why)) {
-		(void)fault_set(
+		(void)refuse(
 		    &f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 		goto out;
 	}
 	if (body.kind != JSON_ARRAY || body.count == 0) {
-		(void)fault_set(
+		(void)refuse(
 		    &f, ARGUMENT_INVALID, "An array of devices was expected");
 		goto out;
 	}
 	if (body.count > MAX_BULK) {
-		(void)fault_set(&f, TOO_MANY_DEVICES,
+		(void)refuse(&f, TOO_MANY_DEVICES,
 		    "%zu devices in one call; at most %d are allowed",
 		    body.count, MAX_BULK);
 		goto out;
@@ -202,7 +202,7 @@ bulk_handle(struct visit *v)
 	result = 0;
 out:
 	if (result)
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 	free(entries);
 	json_free(&body);
 }
@@ -238,7 +238,7 @@ put_off(struct load *l, long number)
 
 /* The hub makes these itself; of the line only the twin counts. */
 static int
-load_system_module(struct load *l, const struct entry *e, struct fault *f)
+load_system_module(struct load *l, const struct entry *e, struct refusal *f)
 {
 	struct row row;
 	struct buf tags = BUF_INIT, desired = BUF_INIT, reported = BUF_INIT;
@@ -246,7 +246,7 @@ load_system_module(struct load *l, const struct entry *e, struct fault *f)
 	int result = -1;
 
 	if (!row_find(&l->v, e->id, e->module, &row))
-		return fault_set(f, NO_DEVICE,
+		return refuse(f, NO_DEVICE,
 		    "there is no Edge device '%s' for the module", e->id);
 	if (section_take("tags", &t, MAX_TAGS, &tags, f) ||
 	    section_take(
@@ -270,7 +270,7 @@ out:
 
 /* Scopes in the file are another hub's: parents are found by id. */
 static int
-load_device(struct load *l, struct entry *e, long number, struct fault *f)
+load_device(struct load *l, struct entry *e, long number, struct refusal *f)
 {
 	char parent[256];
 
@@ -288,15 +288,15 @@ load_device(struct load *l, struct entry *e, long number, struct fault *f)
 }
 
 static int
-load_line(
-    struct load *l, struct span text, long number, bool again, struct fault *f)
+load_line(struct load *l, struct span text, long number, bool again,
+    struct refusal *f)
 {
 	struct json_fault why;
 	struct entry e;
 	int result;
 
 	if (json_scan(text, &l->scan, &why))
-		return fault_set(
+		return refuse(
 		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 	if (entry_read(l->scan.text, ENTRY_LINE, &e, f))
 		return -1;
@@ -312,14 +312,14 @@ load_line(
 }
 
 static int
-load_later(struct load *l, struct later *later, struct fault *f)
+load_later(struct load *l, struct later *later, struct refusal *f)
 {
 	if (later->text)
 		return load_line(
 		    l, span_of(later->text), later->number, true, f);
 	if (identity_set_parent(&l->v, later->id, later->parent))
 		return 0;
-	return fault_set(f, BAD_SCOPE,
+	return refuse(f, BAD_SCOPE,
 	    "the parent '%s' of '%s' is no Edge device of this file",
 	    later->parent, later->id);
 }
@@ -328,7 +328,7 @@ static int
 load_lines(struct load *l, struct lines *in, struct err *e)
 {
 	struct line line;
-	struct fault f;
+	struct refusal f;
 	enum lines_got got;
 
 	while ((got = lines_next(in, &line, e)) == LINES_LINE) {

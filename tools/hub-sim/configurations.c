@@ -18,14 +18,14 @@ enum { MAX_CONFIGURATIONS = 100, MAX_FREE = 10, MAX_ID = 128 };
 	"priority, metrics"
 
 static int
-check_id(const char *id, struct fault *f)
+check_id(const char *id, struct refusal *f)
 {
 	size_t len = strlen(id);
 
 	if (len && len <= MAX_ID &&
 	    strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-+%_*!'") == len)
 		return 0;
-	return fault_set(f, ARGUMENT_INVALID,
+	return refuse(f, ARGUMENT_INVALID,
 	    "The configuration id '%.130s' is not valid", id);
 }
 
@@ -74,14 +74,14 @@ find(struct visit *v, const char *id)
 }
 
 static int
-missing(struct fault *f, const char *id)
+missing(struct refusal *f, const char *id)
 {
-	return fault_set(f, NO_CONFIGURATION,
+	return refuse(f, NO_CONFIGURATION,
 	    "Configuration with id '%s' does not exist", id);
 }
 
 static int
-reply_one(struct visit *v, const char *id, struct fault *f)
+reply_one(struct visit *v, const char *id, struct refusal *f)
 {
 	sqlite3_stmt *q = find(v, id);
 	struct buf body = BUF_INIT;
@@ -125,7 +125,7 @@ list(struct visit *v)
 /* Exactly one kind of content; an Edge deployment needs its agent unless it
  * is a layer. */
 static int
-check_content(struct span content, struct fault *f)
+check_content(struct span content, struct refusal *f)
 {
 	static const char *const kinds[] = { "deviceContent", "moduleContent",
 		"modulesContent" };
@@ -137,14 +137,14 @@ check_content(struct span content, struct fault *f)
 		n += kind.len && *kind.at == '{';
 	}
 	if (n != 1)
-		return fault_set(f, BAD_CONTENT,
+		return refuse(f, BAD_CONTENT,
 		    "Exactly one of deviceContent, moduleContent and "
 		    "modulesContent is needed");
 	return 0;
 }
 
 static int
-check_room(struct visit *v, struct fault *f)
+check_room(struct visit *v, struct refusal *f)
 {
 	int most =
 	    strcmp(v->hub.sku, "F1") == 0 ? MAX_FREE : MAX_CONFIGURATIONS;
@@ -153,8 +153,7 @@ check_room(struct visit *v, struct fault *f)
 
 	sim_bind(q, 1, v->hub.name);
 	if (sim_step(v->s, q) == SQLITE_ROW && sqlite3_column_int(q, 0) >= most)
-		return fault_set(f, 413, 413000,
-		    "ConfigurationCountLimitExceeded",
+		return refuse(f, 413, 413000, "ConfigurationCountLimitExceeded",
 		    "IotHub %s has %d configurations already", v->hub.name,
 		    most);
 	return 0;
@@ -173,7 +172,7 @@ bind_member(sqlite3_stmt *q, int i, struct span object, const char *name)
 }
 
 static int
-create(struct visit *v, const char *id, struct span body, struct fault *f)
+create(struct visit *v, const char *id, struct span body, struct refusal *f)
 {
 	sqlite3_stmt *q;
 
@@ -196,7 +195,7 @@ create(struct visit *v, const char *id, struct span body, struct fault *f)
 
 /* The content is asked for again, and then ignored. */
 static int
-update(struct visit *v, const char *id, struct span body, struct fault *f)
+update(struct visit *v, const char *id, struct span body, struct refusal *f)
 {
 	sqlite3_stmt *q;
 
@@ -218,7 +217,7 @@ update(struct visit *v, const char *id, struct span body, struct fault *f)
 }
 
 static int
-check_condition(struct span body, struct fault *f)
+check_condition(struct span body, struct refusal *f)
 {
 	struct span condition = object_get(body, "targetCondition");
 	char *text;
@@ -228,7 +227,7 @@ check_condition(struct span body, struct fault *f)
 		return 0;
 	text = json_string(condition);
 	result = text ? query_check(text, true, f)
-		      : fault_set(f, ARGUMENT_INVALID,
+		      : refuse(f, ARGUMENT_INVALID,
 			    "The target condition is no text");
 	free(text);
 	return result;
@@ -236,7 +235,7 @@ check_condition(struct span body, struct fault *f)
 
 /* An unquoted If-Match is not seen at all: a misleading 409 follows. */
 static int
-put(struct visit *v, const char *id, struct fault *f)
+put(struct visit *v, const char *id, struct refusal *f)
 {
 	struct json body = { .count = 0 };
 	struct json_fault why;
@@ -247,7 +246,7 @@ put(struct visit *v, const char *id, struct fault *f)
 	int result = -1;
 
 	if (json_scan(v->q->body, &body, &why)) {
-		(void)fault_set(
+		(void)refuse(
 		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 		goto out;
 	}
@@ -258,7 +257,7 @@ put(struct visit *v, const char *id, struct fault *f)
 	there = find(v, id);
 	if (!quoted) {
 		result =
-		    there ? fault_set(f, CONFIGURATION_EXISTS,
+		    there ? refuse(f, CONFIGURATION_EXISTS,
 				"Configuration with id '%s' already exists", id)
 			  : create(v, id, body.text, f);
 		goto out;
@@ -270,13 +269,13 @@ put(struct visit *v, const char *id, struct fault *f)
 	etag_text(sqlite3_column_int64(there, 1), etag);
 	result = etag_matches(match, etag) == 1
 		     ? update(v, id, body.text, f)
-		     : fault_set(f, PRECONDITION, "ETag mismatch");
+		     : refuse(f, PRECONDITION, "ETag mismatch");
 out:
 	json_free(&body);
 	return result ? -1 : reply_one(v, id, f);
 }
 
-static int delete (struct visit *v, const char *id, struct fault *f)
+static int delete (struct visit *v, const char *id, struct refusal *f)
 {
 	const char *match = v->q->header(v->q, "if-match");
 	sqlite3_stmt *q = find(v, id);
@@ -286,7 +285,7 @@ static int delete (struct visit *v, const char *id, struct fault *f)
 		return missing(f, id);
 	etag_text(sqlite3_column_int64(q, 1), etag);
 	if (etag_matches(match, etag) == 0)
-		return fault_set(f, PRECONDITION, "ETag mismatch");
+		return refuse(f, PRECONDITION, "ETag mismatch");
 	q = sim_sql(v->s, "DELETE FROM configuration WHERE hub = ? AND id = ?");
 	sim_bind(q, 1, v->hub.name);
 	sim_bind(q, 2, id);
@@ -299,7 +298,7 @@ static void
 add_query_error(struct buf *out, struct span value, bool condition)
 {
 	char *text = json_string(value);
-	struct fault f;
+	struct refusal f;
 
 	if (text && query_check(text, condition, &f))
 		buf_json(out, f.text, strlen(f.text));
@@ -307,7 +306,7 @@ add_query_error(struct buf *out, struct span value, bool condition)
 }
 
 static int
-test_queries(struct visit *v, struct fault *f)
+test_queries(struct visit *v, struct refusal *f)
 {
 	struct json body = { .count = 0 };
 	struct json_fault why;
@@ -317,7 +316,7 @@ test_queries(struct visit *v, struct fault *f)
 
 	if (json_scan(v->q->body, &body, &why)) {
 		json_free(&body);
-		return fault_set(
+		return refuse(
 		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 	}
 	condition = object_get(body.text, "targetCondition");
@@ -353,7 +352,7 @@ configurations_handle(struct visit *v)
 {
 	char *id = sim_segment(v->q, 1);
 	const char *method = v->q->method;
-	struct fault f;
+	struct refusal f;
 	int result;
 
 	if (visit_allowed(v, "ServiceConnect", &f))
@@ -370,10 +369,10 @@ configurations_handle(struct visit *v)
 	else if (id && strcmp(method, "DELETE") == 0)
 		result = delete (v, id, &f);
 	else
-		result = fault_set(&f, 405, 405000, "GenericMethodNotAllowed",
+		result = refuse(&f, 405, 405000, "GenericMethodNotAllowed",
 		    "%s is not allowed here", method);
 	if (result)
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 	free(id);
 }
 
@@ -383,7 +382,7 @@ configurations_handle(struct visit *v)
  */
 static int
 apply_to(struct visit *v, const char *id, const char *module,
-    struct span content, struct fault *f)
+    struct span content, struct refusal *f)
 {
 	static const char root[] = "properties.desired";
 	struct row row;
@@ -414,7 +413,7 @@ apply_to(struct visit *v, const char *id, const char *module,
 		if (n == 0)
 			buf_span(&next, e.value);
 		else if (json_set_path(buf_peek(&now), path, e.value, &next)) {
-			(void)fault_set(f, BAD_CONTENT,
+			(void)refuse(f, BAD_CONTENT,
 			    "The path '%.*s' leads through something that is "
 			    "no object",
 			    (int)e.name.len, e.name.at);
@@ -433,7 +432,7 @@ out:
 /* Modules that a deployment names and that are not there yet are made. */
 static int
 make_module(
-    struct visit *v, const char *id, const char *module, struct fault *f)
+    struct visit *v, const char *id, const char *module, struct refusal *f)
 {
 	struct entry e;
 	struct row row;
@@ -442,7 +441,7 @@ make_module(
 		return 0;
 	memset(&e, 0, sizeof e);
 	if (strlen(id) >= sizeof e.id || strlen(module) >= sizeof e.module)
-		return fault_set(f, ARGUMENT_INVALID, "The id is too long");
+		return refuse(f, ARGUMENT_INVALID, "The id is too long");
 	(void)snprintf(e.id, sizeof e.id, "%s", id);
 	(void)snprintf(e.module, sizeof e.module, "%s", module);
 	e.has_module = true;
@@ -452,7 +451,7 @@ make_module(
 
 static int
 make_modules_of(
-    struct visit *v, const char *id, struct span content, struct fault *f)
+    struct visit *v, const char *id, struct span content, struct refusal *f)
 {
 	static const char *const way[] = { "$edgeAgent", "properties.desired",
 		"modules", NULL };
@@ -473,7 +472,7 @@ make_modules_of(
 }
 
 static int
-apply_body(struct visit *v, const char *id, struct span body, struct fault *f)
+apply_body(struct visit *v, const char *id, struct span body, struct refusal *f)
 {
 	struct span device = object_get(body, "deviceContent"),
 		    modules = object_get(body, "modulesContent");
@@ -483,9 +482,9 @@ apply_body(struct visit *v, const char *id, struct span body, struct fault *f)
 	if (!row_find(v, id, "", &row))
 		return row_missing(v, id, "", f);
 	if (!device.at && !modules.at)
-		return fault_set(f, BAD_CONTENT, "There is nothing to apply");
+		return refuse(f, BAD_CONTENT, "There is nothing to apply");
 	if (modules.at && !row.edge)
-		return fault_set(
+		return refuse(
 		    f, BAD_CONTENT, "Device %s is no Edge device", id);
 	if (device.at && apply_to(v, id, "", device, f))
 		return -1;
@@ -510,18 +509,18 @@ apply_content(struct visit *v, const char *id)
 {
 	struct json body = { .count = 0 };
 	struct json_fault why;
-	struct fault f;
+	struct refusal f;
 	int result = -1;
 
 	if (strcmp(v->q->method, "POST") != 0) {
-		(void)fault_set(&f, 405, 405000, "GenericMethodNotAllowed",
+		(void)refuse(&f, 405, 405000, "GenericMethodNotAllowed",
 		    "%s is not allowed here", v->q->method);
 		goto out;
 	}
 	if (visit_allowed(v, "ServiceConnect", &f))
 		goto out;
 	if (json_scan(v->q->body, &body, &why)) {
-		(void)fault_set(
+		(void)refuse(
 		    &f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 		goto out;
 	}
@@ -535,6 +534,6 @@ apply_content(struct visit *v, const char *id)
 	}
 out:
 	if (result)
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 	json_free(&body);
 }

@@ -122,15 +122,15 @@ device_brief(struct visit *v, const char *id, struct brief *brief)
 
 int
 row_missing(
-    struct visit *v, const char *id, const char *module, struct fault *f)
+    struct visit *v, const char *id, const char *module, struct refusal *f)
 {
 	struct brief brief;
 
 	if (*module && device_brief(v, id, &brief))
-		return fault_set(f, NO_MODULE,
+		return refuse(f, NO_MODULE,
 		    "Module %s on Device %s in IotHub %s does not exist",
 		    module, id, v->hub.name);
-	return fault_set(
+	return refuse(
 	    f, NO_DEVICE, "A device with ID '%s' is not registered.", id);
 }
 
@@ -237,14 +237,14 @@ row_save_twin(struct visit *v, const struct row *row)
 /* Reading what was sent. */
 
 int
-id_check(const char *id, const char *what, struct fault *f)
+id_check(const char *id, const char *what, struct refusal *f)
 {
 	size_t len = strlen(id);
 
 	if (len == 0 || len > MAX_ID ||
 	    strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 		       "0123456789-.+%_#*?!(),=@$':;") != len)
-		return fault_set(f, ARGUMENT_INVALID,
+		return refuse(f, ARGUMENT_INVALID,
 		    "The %s '%.130s' is empty, longer than %d characters or "
 		    "holds a character that is not allowed",
 		    what, id, MAX_ID);
@@ -252,9 +252,9 @@ id_check(const char *id, const char *what, struct fault *f)
 }
 
 static int
-wrong(struct fault *f, struct span name)
+wrong(struct refusal *f, struct span name)
 {
-	return fault_set(f, NOT_PARSED, "Error converting the value of '%.*s'",
+	return refuse(f, NOT_PARSED, "Error converting the value of '%.*s'",
 	    name.len > 60 ? 60 : (int)name.len, name.at);
 }
 
@@ -327,7 +327,7 @@ read_pair(struct span object, const char *first, const char *second, char *out1,
 }
 
 static int
-read_authentication(struct span value, struct entry *e, struct fault *f)
+read_authentication(struct span value, struct entry *e, struct refusal *f)
 {
 	int typed = 0;
 	struct each m;
@@ -340,18 +340,18 @@ read_authentication(struct span value, struct entry *e, struct fault *f)
 		if (name_is(m.name, "type")) {
 			typed = read_type(m.value, &e->auth);
 			if (typed < 0)
-				return fault_set(f, ARGUMENT_INVALID,
+				return refuse(f, ARGUMENT_INVALID,
 				    "Unknown authentication type");
 		} else if (name_is(m.name, "symmetricKey")) {
 			if (read_pair(m.value, "primaryKey", "secondaryKey",
 				e->key1, e->key2, sizeof e->key1))
-				return fault_set(f, ARGUMENT_INVALID,
+				return refuse(f, ARGUMENT_INVALID,
 				    "Invalid device key length");
 		} else if (name_is(m.name, "x509Thumbprint")) {
 			if (read_pair(m.value, "primaryThumbprint",
 				"secondaryThumbprint", e->thumb1, e->thumb2,
 				sizeof e->thumb1))
-				return fault_set(f, ARGUMENT_INVALID,
+				return refuse(f, ARGUMENT_INVALID,
 				    "StringIsNotThumbprint");
 		}
 	}
@@ -360,17 +360,16 @@ read_authentication(struct span value, struct entry *e, struct fault *f)
 	if (e->auth != AUTH_SAS) {
 		*e->key1 = *e->key2 = '\0';
 	} else if (!*e->key1 != !*e->key2) {
-		return fault_set(f, ARGUMENT_INVALID,
+		return refuse(f, ARGUMENT_INVALID,
 		    "Either no keys or both keys can be set");
 	} else if (*e->key1 &&
 		   (!key_is_good(e->key1) || !key_is_good(e->key2))) {
-		return fault_set(
-		    f, ARGUMENT_INVALID, "Invalid device key length");
+		return refuse(f, ARGUMENT_INVALID, "Invalid device key length");
 	}
 	if (e->auth != AUTH_SELF_SIGNED)
 		*e->thumb1 = *e->thumb2 = '\0';
 	if (!thumbprint_is_good(e->thumb1) || !thumbprint_is_good(e->thumb2))
-		return fault_set(f, ARGUMENT_INVALID, "StringIsNotThumbprint");
+		return refuse(f, ARGUMENT_INVALID, "StringIsNotThumbprint");
 	if (sim_doubt_is("thumbprint-case", "upper")) {
 		upper(e->thumb1);
 		upper(e->thumb2);
@@ -468,7 +467,7 @@ read_edge(struct span value, struct entry *e)
 
 static int
 read_member(
-    struct each *m, enum entry_form form, struct entry *e, struct fault *f)
+    struct each *m, enum entry_form form, struct entry *e, struct refusal *f)
 {
 	struct span name = m->name, value = m->value;
 	int bad = 0;
@@ -511,19 +510,19 @@ read_member(
 }
 
 int
-entry_read(
-    struct span object, enum entry_form form, struct entry *e, struct fault *f)
+entry_read(struct span object, enum entry_form form, struct entry *e,
+    struct refusal *f)
 {
 	struct each m;
 
 	memset(e, 0, sizeof *e);
 	if (json_kind_of(object) != JSON_OBJECT)
-		return fault_set(f, NOT_PARSED, "An object was expected");
+		return refuse(f, NOT_PARSED, "An object was expected");
 	for (each_begin(&m, object); each_next(&m);)
 		if (read_member(&m, form, e, f))
 			return -1;
 	if (e->reason.at && string_units(e->reason) > MAX_REASON)
-		return fault_set(f, ARGUMENT_INVALID,
+		return refuse(f, ARGUMENT_INVALID,
 		    "The status reason is longer than %d characters",
 		    MAX_REASON);
 	return 0;
@@ -578,7 +577,7 @@ parent_id_of(const char *scope, char out[256])
 
 /* The device above must be an Edge device of this hub and of this life. */
 static int
-check_parent(struct visit *v, const char *parent, struct fault *f)
+check_parent(struct visit *v, const char *parent, struct refusal *f)
 {
 	char id[256];
 	struct brief brief;
@@ -586,7 +585,7 @@ check_parent(struct visit *v, const char *parent, struct fault *f)
 	parent_id_of(parent, id);
 	if (!device_brief(v, id, &brief) || !brief.edge ||
 	    strcmp(brief.scope, parent) != 0)
-		return fault_set(f, BAD_SCOPE,
+		return refuse(f, BAD_SCOPE,
 		    "The device scope '%s' does not exist", parent);
 	return 0;
 }
@@ -650,7 +649,7 @@ set_authentication(
 }
 
 static int
-has_room(struct visit *v, struct fault *f)
+has_room(struct visit *v, struct refusal *f)
 {
 	bool free_hub = strcmp(v->hub.sku, "F1") == 0;
 	sqlite3_stmt *q;
@@ -667,7 +666,7 @@ has_room(struct visit *v, struct fault *f)
 	if (sim_step(v->s, q) == SQLITE_ROW &&
 	    sqlite3_column_int(q, 0) < (free_hub ? FREE_DEVICES : PAID_DEVICES))
 		return 0;
-	return fault_set(f, HUB_FULL,
+	return refuse(f, HUB_FULL,
 	    "Total number of devices on IotHub %s exceeded the quota",
 	    v->hub.name);
 }
@@ -708,7 +707,7 @@ add_system_modules(struct visit *v, const char *id)
 }
 
 static int
-check_module_room(struct visit *v, const char *id, struct fault *f)
+check_module_room(struct visit *v, const char *id, struct refusal *f)
 {
 	sqlite3_stmt *q = sim_sql(v->s,
 	    "SELECT count(*) FROM registry WHERE hub = ? AND id = ? "
@@ -719,29 +718,29 @@ check_module_room(struct visit *v, const char *id, struct fault *f)
 	sim_bind(q, 1, v->hub.name);
 	sim_bind(q, 2, id);
 	if (sim_step(v->s, q) == SQLITE_ROW && sqlite3_column_int(q, 0) >= most)
-		return fault_set(f, TOO_MANY_MODULES,
+		return refuse(f, TOO_MANY_MODULES,
 		    "Device %s has %d modules already", id, most);
 	return 0;
 }
 
 int
-modules_reachable(struct visit *v, const char *id, struct fault *f)
+modules_reachable(struct visit *v, const char *id, struct refusal *f)
 {
 	struct brief brief;
 	bool there = device_brief(v, id, &brief);
 	/* CONTRACT 12.4 saw it with SAS only. */
-	bool odd = v->by_key && sim_doubt_is("module-of-disabled", "401");
+	bool odd = v->by_key && sim_doubt_is("module-of-disabled", "refused");
 
 	if (odd && (!there || brief.disabled))
-		return fault_set(f, UNAUTHORIZED, "Unauthorized");
+		return refuse(f, UNAUTHORIZED, "Unauthorized");
 	if (!there)
-		return fault_set(f, NO_DEVICE,
+		return refuse(f, NO_DEVICE,
 		    "A device with ID '%s' is not registered.", id);
 	return 0;
 }
 
 static int
-check_new(struct visit *v, const struct entry *e, struct fault *f)
+check_new(struct visit *v, const struct entry *e, struct refusal *f)
 {
 	if (id_check(e->id, "device id", f))
 		return -1;
@@ -749,32 +748,32 @@ check_new(struct visit *v, const struct entry *e, struct fault *f)
 		if (id_check(e->module, "module id", f))
 			return -1;
 		if (*e->module == '$')
-			return fault_set(f, SYSTEM_MODULE,
+			return refuse(f, SYSTEM_MODULE,
 			    "The system module %s cannot be written",
 			    e->module);
 		if (modules_reachable(v, e->id, f) ||
 		    check_module_room(v, e->id, f))
 			return -1;
 	} else if (e->has_auth && e->auth == AUTH_NONE) {
-		return fault_set(f, ARGUMENT_INVALID,
+		return refuse(f, ARGUMENT_INVALID,
 		    "Authentication type none is for system modules");
 	}
 	return has_room(v, f);
 }
 
 static int
-exists_fault(struct visit *v, const struct entry *e, struct fault *f)
+exists_fault(struct visit *v, const struct entry *e, struct refusal *f)
 {
 	if (e->has_module)
-		return fault_set(f, MODULE_EXISTS,
+		return refuse(f, MODULE_EXISTS,
 		    "Device %s in IotHub %s already contains Module %s.", e->id,
 		    v->hub.name, e->module);
-	return fault_set(f, DEVICE_EXISTS,
+	return refuse(f, DEVICE_EXISTS,
 	    "A device with ID '%s' is already registered.", e->id);
 }
 
 int
-identity_create(struct visit *v, const struct entry *e, struct fault *f)
+identity_create(struct visit *v, const struct entry *e, struct refusal *f)
 {
 	struct row row;
 	struct made made = { .key1 = BUF_INIT, .key2 = BUF_INIT };
@@ -837,7 +836,7 @@ out:
  * have gone meanwhile. */
 static int
 update_scopes(struct visit *v, const struct entry *e, struct row *row,
-    struct made *m, struct fault *f)
+    struct made *m, struct refusal *f)
 {
 	bool edge = e->has_edge ? e->edge : row->edge;
 	const char *parent = edge ? e->parent : e->scope;
@@ -845,8 +844,7 @@ update_scopes(struct visit *v, const struct entry *e, struct row *row,
 
 	if (row->edge && edge &&
 	    !(row->scope.at && span_is(row->scope, e->scope)))
-		return fault_set(
-		    f, ARGUMENT_INVALID, "Device scope is immutable");
+		return refuse(f, ARGUMENT_INVALID, "Device scope is immutable");
 	if (*parent && !same && check_parent(v, parent, f))
 		return -1;
 	if (edge && !row->edge) {
@@ -864,8 +862,8 @@ update_scopes(struct visit *v, const struct entry *e, struct row *row,
 }
 
 int
-identity_update(
-    struct visit *v, const struct entry *e, const char *match, struct fault *f)
+identity_update(struct visit *v, const struct entry *e, const char *match,
+    struct refusal *f)
 {
 	struct row row;
 	struct made made = { .key1 = BUF_INIT, .key2 = BUF_INIT };
@@ -873,20 +871,20 @@ identity_update(
 
 	if (e->has_module) {
 		if (*e->module == '$')
-			return fault_set(f, SYSTEM_MODULE,
+			return refuse(f, SYSTEM_MODULE,
 			    "The system module %s cannot be written",
 			    e->module);
 		if (modules_reachable(v, e->id, f))
 			return -1;
 	} else if (e->has_auth && e->auth == AUTH_NONE) {
-		return fault_set(f, ARGUMENT_INVALID,
+		return refuse(f, ARGUMENT_INVALID,
 		    "Authentication type none is for system modules");
 	}
 	if (!row_find(v, e->id, e->module, &row))
 		return row_missing(v, e->id, e->module, f);
 	etag_text(row.etag, etag);
 	if (etag_matches(match, etag) != 1)
-		return fault_set(f, PRECONDITION,
+		return refuse(f, PRECONDITION,
 		    etag_matches(match, etag) ? "Etag missing"
 					      : "ETag mismatch");
 	if (!e->has_module && update_scopes(v, e, &row, &made, f))
@@ -913,7 +911,7 @@ keep_ghost(struct visit *v, const struct row *row)
 	sqlite3_stmt *q;
 	struct buf twin = BUF_INIT;
 
-	if (row->module.len || sim_doubt_is("query-lag-ms", "0"))
+	if (row->module.len || sim_doubt_is("query-lag", "off"))
 		return;
 	twin_text(row, &twin);
 	q = sim_sql(v->s, "INSERT INTO ghost VALUES (?, ?, ?, ?)");
@@ -927,25 +925,25 @@ keep_ghost(struct visit *v, const struct row *row)
 
 int
 identity_delete(struct visit *v, const char *id, const char *module,
-    const char *match, struct fault *f)
+    const char *match, struct refusal *f)
 {
 	struct row row;
 	sqlite3_stmt *q;
 	char etag[40];
 
 	if (*module == '$')
-		return fault_set(f, SYSTEM_MODULE,
+		return refuse(f, SYSTEM_MODULE,
 		    "The system module %s cannot be deleted", module);
 	if (*module && modules_reachable(v, id, f))
 		return -1;
 	if (!row_find(v, id, module, &row)) {
 		if (etag_matches(match, "") < 0)
-			return fault_set(f, PRECONDITION, "Etag missing");
+			return refuse(f, PRECONDITION, "Etag missing");
 		return row_missing(v, id, module, f);
 	}
 	etag_text(row.etag, etag);
 	if (etag_matches(match, etag) != 1)
-		return fault_set(f, PRECONDITION,
+		return refuse(f, PRECONDITION,
 		    etag_matches(match, etag) ? "Etag missing"
 					      : "ETag mismatch");
 	keep_ghost(v, &row);

@@ -85,14 +85,14 @@ struct parser {
 	enum token token;
 	char punct[3];
 	struct buf text; /* of a name, string (decoded) or number */
-	struct fault *f;
+	struct refusal *f;
 	int depth;
 };
 
 static int
 syntax(struct parser *p, const char *what)
 {
-	return fault_set(p->f, ARGUMENT_INVALID,
+	return refuse(p->f, ARGUMENT_INVALID,
 	    "BadRequest: syntax error: %s near '%.40s'", what,
 	    p->token == T_END ? "the end" : p->p);
 }
@@ -574,7 +574,7 @@ free_query(struct query *q)
 }
 
 static int
-parse(const char *text, struct query *q, struct fault *f)
+parse(const char *text, struct query *q, struct refusal *f)
 {
 	struct parser p = { .p = text, .f = f };
 	int result;
@@ -587,7 +587,7 @@ parse(const char *text, struct query *q, struct fault *f)
 
 /* A target condition is what follows WHERE, or '*', or begins with FROM. */
 int
-query_check(const char *text, bool condition, struct fault *f)
+query_check(const char *text, bool condition, struct refusal *f)
 {
 	struct query q;
 	char *whole = NULL;
@@ -1071,7 +1071,7 @@ open_scan(struct run *r)
 static bool
 is_indexed(struct run *r, const struct row *row)
 {
-	if (!sim_doubt_is("query-lag-ms", "0") && row->born > r->v->now - 1400)
+	if (!sim_doubt_is("query-lag", "off") && row->born > r->v->now - 1400)
 		return false;
 	/* A module that never connected has reported nothing. */
 	return r->q.source != FROM_MODULES || row->deployed ||
@@ -1125,7 +1125,7 @@ answer_ghosts(struct run *r)
 	struct subject s = { .row = NULL };
 
 	if (r->more || r->q.source != FROM_DEVICES || is_aggregate(&r->q) ||
-	    sim_doubt_is("query-lag-ms", "0"))
+	    sim_doubt_is("query-lag", "off"))
 		return;
 	q = sim_sql(r->v->s,
 	    "SELECT twin FROM ghost WHERE hub = ?1 AND until > ?2 AND NOT "
@@ -1157,7 +1157,7 @@ add_continuation(struct run *r)
 }
 
 static int
-read_continuation(struct run *r, struct fault *f)
+read_continuation(struct run *r, struct refusal *f)
 {
 	const char *sent = r->v->q->header(r->v->q, "x-ms-continuation");
 	char plain[512];
@@ -1174,7 +1174,7 @@ read_continuation(struct run *r, struct fault *f)
 	    sscanf(plain, "%8x %ld %lld %135s %135s", &hash, &r->left, &seq,
 		r->id, r->module) != 5 ||
 	    hash != r->hash)
-		return fault_set(f, ARGUMENT_INVALID,
+		return refuse(f, ARGUMENT_INVALID,
 		    "BadRequest: the continuation token is not of this query");
 	r->seq = seq;
 	if (strcmp(r->module, "-") == 0)
@@ -1183,7 +1183,7 @@ read_continuation(struct run *r, struct fault *f)
 }
 
 static int
-read_page_size(struct run *r, struct fault *f)
+read_page_size(struct run *r, struct refusal *f)
 {
 	const char *sent = r->v->q->header(r->v->q, "x-ms-max-item-count");
 	long most = sim_doubt_is("query-max", "100") ? 100 : MAX_PAGE;
@@ -1193,7 +1193,7 @@ read_page_size(struct run *r, struct fault *f)
 	if (sent && *sent) {
 		r->page = strtol(sent, &end, 10);
 		if (*end || r->page < 1)
-			return fault_set(f, ARGUMENT_INVALID,
+			return refuse(f, ARGUMENT_INVALID,
 			    "BadRequest: x-ms-max-item-count is no number");
 	}
 	if (r->page > most)
@@ -1202,10 +1202,10 @@ read_page_size(struct run *r, struct fault *f)
 }
 
 static int
-run(struct run *r, char *text, struct fault *f)
+run(struct run *r, char *text, struct refusal *f)
 {
 	if (!text)
-		return fault_set(
+		return refuse(
 		    f, ARGUMENT_INVALID, "BadRequest: there is no query");
 	if (parse(text, &r->q, f))
 		return -1;
@@ -1236,7 +1236,7 @@ query_handle(struct visit *v)
 	struct run r;
 	struct json body = { .count = 0 };
 	struct json_fault why;
-	struct fault f;
+	struct refusal f;
 	char *text = NULL;
 	int result = -1;
 
@@ -1245,13 +1245,13 @@ query_handle(struct visit *v)
 	if (visit_allowed(v, "ServiceConnect", &f))
 		goto out;
 	if (v->hub.sku[0] == 'B') {
-		(void)fault_set(&f, NOT_IN_TIER,
+		(void)refuse(&f, NOT_IN_TIER,
 		    "The operation is not available in the tier %s",
 		    v->hub.sku);
 		goto out;
 	}
 	if (json_scan(v->q->body, &body, &why)) {
-		(void)fault_set(
+		(void)refuse(
 		    &f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 		goto out;
 	}
@@ -1260,7 +1260,7 @@ query_handle(struct visit *v)
 	result = run(&r, text, &f);
 out:
 	if (result)
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 	free_query(&r.q);
 	buf_free(&r.out);
 	json_free(&body);

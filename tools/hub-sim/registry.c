@@ -11,7 +11,7 @@
 enum { MAX_LIST = 1000 };
 
 int
-fault_set(struct fault *f, int status, int number, const char *code,
+refuse(struct refusal *f, int status, int number, const char *code,
     const char *fmt, ...)
 {
 	va_list ap;
@@ -37,7 +37,7 @@ reply_text(struct visit *v, int status, const struct buf *body)
 /* Two bodies are in use (CONTRACT 11.3); conflicts of modules have the
  * second. */
 void
-fault_reply(struct visit *v, const struct fault *f)
+reply_refusal(struct visit *v, const struct refusal *f)
 {
 	struct buf text = BUF_INIT, body = BUF_INIT;
 	char time[32], id[37];
@@ -46,9 +46,15 @@ fault_reply(struct visit *v, const struct fault *f)
 	(void)snprintf(id, sizeof id, "%lld%d", (long long)v->now,
 	    sqlite3_total_changes(v->s->db));
 	sim_guid(v->s, id, id);
-	for (char *p = id; *p; p++)
-		if (*p >= 'a' && *p <= 'f')
-			*p = (char)(*p - 'a' + 'A');
+	/* 32 upper-case hex digits, without hyphens. */
+	for (char *from = id, *to = id;; from++) {
+		if (*from >= 'a' && *from <= 'f')
+			*to++ = (char)(*from - 'a' + 'A');
+		else if (*from != '-')
+			*to++ = *from;
+		if (!*from)
+			break;
+	}
 	if (f->number == 409301) {
 		buf_printf(&body, "{\"errorCode\":%d,\"message\":", f->number);
 		buf_json(&body, f->text, strlen(f->text));
@@ -71,9 +77,9 @@ fault_reply(struct visit *v, const struct fault *f)
 }
 
 static int
-no_method(struct visit *v, struct fault *f)
+no_method(struct visit *v, struct refusal *f)
 {
-	return fault_set(f, 405, 405000, "GenericMethodNotAllowed",
+	return refuse(f, 405, 405000, "GenericMethodNotAllowed",
 	    "%s is not allowed here", v->q->method);
 }
 
@@ -101,7 +107,7 @@ reply_identity(struct visit *v, const char *id, const char *module, bool made)
 
 static int
 put_identity(
-    struct visit *v, const char *id, const char *module, struct fault *f)
+    struct visit *v, const char *id, const char *module, struct refusal *f)
 {
 	struct json body = { .count = 0 };
 	struct json_fault why;
@@ -111,7 +117,7 @@ put_identity(
 	int result = -1;
 
 	if (json_scan(v->q->body, &body, &why)) {
-		(void)fault_set(
+		(void)refuse(
 		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 		goto out;
 	}
@@ -120,7 +126,7 @@ put_identity(
 	if ((*e.id && strcmp(e.id, id) != 0) ||
 	    (*e.module && strcmp(e.module, module) != 0) ||
 	    strlen(id) >= sizeof e.id || strlen(module) >= sizeof e.module) {
-		(void)fault_set(f, ARGUMENT_INVALID,
+		(void)refuse(f, ARGUMENT_INVALID,
 		    "The id in the body is not the id in the path");
 		goto out;
 	}
@@ -140,7 +146,7 @@ out:
 /* GET, PUT and DELETE of one device, or of one module of it. */
 static int
 one_identity(
-    struct visit *v, const char *id, const char *module, struct fault *f)
+    struct visit *v, const char *id, const char *module, struct refusal *f)
 {
 	struct row row;
 
@@ -187,7 +193,7 @@ reply_rows(struct visit *v, sqlite3_stmt *q)
 }
 
 static int
-list_modules(struct visit *v, const char *id, struct fault *f)
+list_modules(struct visit *v, const char *id, struct refusal *f)
 {
 	sqlite3_stmt *q;
 
@@ -204,7 +210,7 @@ list_modules(struct visit *v, const char *id, struct fault *f)
 }
 
 static int
-list_devices(struct visit *v, struct fault *f)
+list_devices(struct visit *v, struct refusal *f)
 {
 	char *top = sim_query(v->q, "top");
 	long most = top && *top ? strtol(top, NULL, 10) : MAX_LIST;
@@ -214,7 +220,7 @@ list_devices(struct visit *v, struct fault *f)
 	if (visit_allowed(v, "RegistryRead", f))
 		return -1;
 	if (most < 1)
-		return fault_set(
+		return refuse(
 		    f, ARGUMENT_INVALID, "top must be a positive number");
 	if (most > MAX_LIST)
 		most = MAX_LIST;
@@ -232,7 +238,7 @@ list_devices(struct visit *v, struct fault *f)
 }
 
 static int
-purge_commands(struct visit *v, const char *id, struct fault *f)
+purge_commands(struct visit *v, const char *id, struct refusal *f)
 {
 	struct row row;
 	struct buf body = BUF_INIT;
@@ -256,7 +262,7 @@ static void
 device_call(struct visit *v, const char *id)
 {
 	char *word = sim_segment(v->q, 2), *module = sim_segment(v->q, 3);
-	struct fault f;
+	struct refusal f;
 	int result;
 
 	if (!word) {
@@ -274,7 +280,7 @@ device_call(struct visit *v, const char *id)
 		result = 0;
 	}
 	if (result)
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 	free(word);
 	free(module);
 }
@@ -283,7 +289,7 @@ static void
 devices_call(struct visit *v)
 {
 	char *id = sim_segment(v->q, 1);
-	struct fault f;
+	struct refusal f;
 	int result = 0;
 
 	if (!id && is_method(v, "GET"))
@@ -297,12 +303,12 @@ devices_call(struct visit *v)
 	else
 		device_call(v, id);
 	if (result)
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 	free(id);
 }
 
 static int
-count_devices(struct visit *v, struct fault *f)
+count_devices(struct visit *v, struct refusal *f)
 {
 	sqlite3_stmt *q;
 	struct buf body = BUF_INIT;
@@ -332,7 +338,7 @@ statistics_call(struct visit *v)
 {
 	char *what = sim_segment(v->q, 1);
 	struct buf body = BUF_INIT;
-	struct fault f;
+	struct refusal f;
 	int result = 0;
 
 	if (what && strcmp(what, "devices") == 0) {
@@ -345,7 +351,7 @@ statistics_call(struct visit *v)
 		reply_text(v, 200, &body);
 	}
 	if (result)
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 	buf_free(&body);
 	free(what);
 }
@@ -353,16 +359,16 @@ statistics_call(struct visit *v)
 /* A hub that fails over answers as if it were not there, with a code of its
  * own; any other state than Active as an unknown one (CONTRACT 6). */
 static int
-hub_reachable(struct visit *v, struct fault *f)
+hub_reachable(struct visit *v, struct refusal *f)
 {
 	if (!sim_hub_find(v->s, v->q->host, &v->hub))
-		return fault_set(
+		return refuse(
 		    f, NO_SUCH_HUB, "IotHub not found: %s", v->q->host);
 	if (strcmp(v->hub.state, "FailingOver") == 0)
-		return fault_set(
+		return refuse(
 		    f, FAILING_OVER, "IotHub %s is failing over", v->hub.name);
 	if (strcmp(v->hub.state, "Active") != 0)
-		return fault_set(
+		return refuse(
 		    f, NO_SUCH_HUB, "IotHub not found: %s", v->q->host);
 	return 0;
 }
@@ -377,13 +383,13 @@ is_basic_tier(const struct visit *v, const char *room)
 static void
 dispatch(struct visit *v, const char *room)
 {
-	struct fault f;
+	struct refusal f;
 
 	if (is_basic_tier(v, room)) {
-		(void)fault_set(&f, NOT_IN_TIER,
+		(void)refuse(&f, NOT_IN_TIER,
 		    "The operation is not available in the tier %s",
 		    v->hub.sku);
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 	} else if (strcmp(room, "devices") == 0) {
 		devices_call(v);
 	} else if (strcmp(room, "twins") == 0) {
@@ -404,10 +410,10 @@ data_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 {
 	struct visit v = { .s = s, .q = q, .r = r, .now = sim_now(s) };
 	char *room = sim_segment(q, 0);
-	struct fault f;
+	struct refusal f;
 
 	if (hub_reachable(&v, &f))
-		fault_reply(&v, &f);
+		reply_refusal(&v, &f);
 	else
 		dispatch(&v, room ? room : "");
 	free(room);

@@ -32,7 +32,7 @@ struct visit {
  * The macros stand for the three facts of CONTRACT 11.3; where it gives no
  * number (UNCONFIRMED) the family's first one is used.
  */
-struct fault {
+struct refusal {
 	int status, number;
 	const char *code;
 	char text[512];
@@ -59,14 +59,14 @@ struct fault {
 #define TOO_MANY_DEVICES 413, 413002, "TooManyDevices"
 #define TOO_MANY_MODULES 413, 413003, "TooManyModulesOnDevice"
 
-int fault_set(struct fault *f, int status, int number, const char *code,
+int refuse(struct refusal *f, int status, int number, const char *code,
     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* Fills the reply, in the form the service has for that code. */
-void fault_reply(struct visit *v, const struct fault *f);
+void reply_refusal(struct visit *v, const struct refusal *f);
 void reply_text(struct visit *v, int status, const struct buf *body);
 
 /* sas.c: may who asks do this?  NULL rights: being known is enough. */
-int visit_allowed(struct visit *v, const char *right, struct fault *f);
+int visit_allowed(struct visit *v, const char *right, struct refusal *f);
 bool sas_is_valid(struct span token, const char *key, int64_t now_s);
 
 /*
@@ -88,11 +88,11 @@ int copy_string(struct span value, char *out, size_t size);
 /* A section after check and clean: what is to be stored. */
 enum { MAX_TAGS = 8 * 1024, MAX_PROPERTIES = 32 * 1024 };
 int section_check(const char *what, struct span value, size_t max,
-    bool *needs_cleaning, struct fault *f);
+    bool *needs_cleaning, struct refusal *f);
 /* Checks it as new content; *value then is what to store, in *room where it
  * is not the text that was sent (null members, $metadata, line ends). */
 int section_take(const char *what, struct span *value, size_t max,
-    struct buf *room, struct fault *f);
+    struct buf *room, struct refusal *f);
 void section_merge(struct span old, struct span patch, struct buf *out);
 struct stamp {
 	char time[32];
@@ -136,7 +136,7 @@ bool row_find(
     struct visit *v, const char *id, const char *module, struct row *row);
 /* Tells "no such device" from "no such module" in a fault; always -1. */
 int row_missing(
-    struct visit *v, const char *id, const char *module, struct fault *f);
+    struct visit *v, const char *id, const char *module, struct refusal *f);
 int row_save_twin(struct visit *v, const struct row *row);
 
 /* What a body or a line says about an identity and its twin. */
@@ -152,18 +152,18 @@ struct entry {
 	struct span tags, desired, reported; /* .at NULL: not given */
 };
 enum entry_form { ENTRY_DEVICE, ENTRY_MODULE, ENTRY_LINE };
-int entry_read(
-    struct span object, enum entry_form form, struct entry *e, struct fault *f);
+int entry_read(struct span object, enum entry_form form, struct entry *e,
+    struct refusal *f);
 
-int id_check(const char *id, const char *what, struct fault *f);
+int id_check(const char *id, const char *what, struct refusal *f);
 /* match: what If-Match says; NULL or "" for none. */
-int identity_create(struct visit *v, const struct entry *e, struct fault *f);
-int identity_update(
-    struct visit *v, const struct entry *e, const char *match, struct fault *f);
+int identity_create(struct visit *v, const struct entry *e, struct refusal *f);
+int identity_update(struct visit *v, const struct entry *e, const char *match,
+    struct refusal *f);
 int identity_delete(struct visit *v, const char *id, const char *module,
-    const char *match, struct fault *f);
+    const char *match, struct refusal *f);
 /* The 401 that calls on the modules of a missing or disabled device get. */
-int modules_reachable(struct visit *v, const char *id, struct fault *f);
+int modules_reachable(struct visit *v, const char *id, struct refusal *f);
 void identity_text(const struct row *row, bool just_made, struct buf *out);
 void etag_text(int64_t etag, char out[40]);
 /* 1: it matches; 0: it does not; -1: nothing was given. */
@@ -181,16 +181,16 @@ void twin_text(const struct row *row, struct buf *out);
 /* .at NULL: leave that section. */
 int twin_write(struct visit *v, const char *id, const char *module,
     const char *match, struct span tags, struct span desired, bool replace,
-    struct fault *f);
+    struct refusal *f);
 /* Desired of a row as it is to become; version and metadata follow. */
 int twin_set_desired(
-    struct visit *v, struct row *row, struct span desired, struct fault *f);
+    struct visit *v, struct row *row, struct span desired, struct refusal *f);
 void twins_handle(struct visit *v);
 
 void bulk_handle(struct visit *v);
 void query_handle(struct visit *v);
 /* 0: it is a query of that form (condition: only what follows WHERE). */
-int query_check(const char *text, bool condition, struct fault *f);
+int query_check(const char *text, bool condition, struct refusal *f);
 void configurations_handle(struct visit *v);
 void apply_content(struct visit *v, const char *id);
 

@@ -134,7 +134,7 @@ has_right(const char *rights, const char *right)
 
 static int
 by_signature(
-    struct visit *v, struct span token, const char *right, struct fault *f)
+    struct visit *v, struct span token, const char *right, struct refusal *f)
 {
 	struct sim_policy policy;
 	char *name = decoded_part(token, "skn"),
@@ -142,23 +142,23 @@ by_signature(
 	int result = -1;
 
 	if (!v->hub.local_auth) {
-		(void)fault_set(f, UNAUTHORIZED,
+		(void)refuse(f, UNAUTHORIZED,
 		    "Shared access signatures are disabled for IotHub %s",
 		    v->hub.name);
 	} else if (!resource || !covers(v, resource)) {
-		(void)fault_set(f, UNAUTHORIZED,
+		(void)refuse(f, UNAUTHORIZED,
 		    "The audience of the token does not contain '%s'",
 		    v->q->host);
 	} else if (!name || !sim_hub_policy(v->s, &v->hub, name, &policy)) {
-		(void)fault_set(f, UNAUTHORIZED,
+		(void)refuse(f, UNAUTHORIZED,
 		    "IotHub %s does not contain a rule named '%s'", v->hub.name,
 		    name ? name : "");
 	} else if (!sas_is_valid(token, policy.primary, v->now / 1000) &&
 		   !sas_is_valid(token, policy.secondary, v->now / 1000)) {
-		(void)fault_set(f, UNAUTHORIZED,
+		(void)refuse(f, UNAUTHORIZED,
 		    "Principal %s signature is invalid or has expired", name);
 	} else if (right && !has_right(policy.rights, right)) {
-		(void)fault_set(f, UNAUTHORIZED,
+		(void)refuse(f, UNAUTHORIZED,
 		    "Authorization rule %s does not allow access for %s", name,
 		    right);
 	} else {
@@ -170,7 +170,7 @@ by_signature(
 }
 
 int
-visit_allowed(struct visit *v, const char *right, struct fault *f)
+visit_allowed(struct visit *v, const char *right, struct refusal *f)
 {
 	const char *header = v->q->header(v->q, "authorization"), *client,
 		   *audience;
@@ -184,11 +184,11 @@ visit_allowed(struct visit *v, const char *right, struct fault *f)
 	v->by_key = false;
 	why = entra_bearer(v->s, v->q, &client, &audience);
 	if (why == ENTRA_EXPIRED)
-		return fault_set(f, UNAUTHORIZED, "The token has expired");
+		return refuse(f, UNAUTHORIZED, "The token has expired");
 	if (why)
-		return fault_set(f, UNAUTHORIZED, "Unauthorized");
+		return refuse(f, UNAUTHORIZED, "Unauthorized");
 	if (strcmp(audience, "https://iothubs.azure.net") != 0)
-		return fault_set(f, UNAUTHORIZED,
+		return refuse(f, UNAUTHORIZED,
 		    "The token's audience is not https://iothubs.azure.net");
 	return 0;
 }

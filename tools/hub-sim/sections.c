@@ -231,7 +231,7 @@ struct check {
 	const char *what;
 	size_t size;
 	bool has_null, has_extra;
-	struct fault *f;
+	struct refusal *f;
 };
 
 static int
@@ -256,7 +256,7 @@ check_name(struct check *c, struct span name)
 			result = -1;
 	}
 	if (result)
-		(void)fault_set(c->f, ARGUMENT_INVALID,
+		(void)refuse(c->f, ARGUMENT_INVALID,
 		    "%s: a property name is longer than %d bytes or holds a "
 		    "character that is not allowed: '%.*s'",
 		    c->what, MAX_KEY, name.len > 64 ? 64 : (int)name.len,
@@ -285,7 +285,7 @@ check_number(struct check *c, struct span n)
 	    (digits.len == strlen(limit) &&
 		memcmp(digits.at, limit, digits.len) <= 0))
 		return 0;
-	return fault_set(c->f, ARGUMENT_INVALID,
+	return refuse(c->f, ARGUMENT_INVALID,
 	    "%s: the integer %.*s is out of range (-%s to %s)", c->what,
 	    n.len > 40 ? 40 : (int)n.len, n.at, MIN_INTEGER, MAX_INTEGER);
 }
@@ -299,7 +299,7 @@ check_value(struct check *c, struct span value, int depth, bool in_array)
 	switch (json_kind_of(value)) {
 	case JSON_NULL:
 		if (in_array)
-			return fault_set(c->f, ARGUMENT_INVALID,
+			return refuse(c->f, ARGUMENT_INVALID,
 			    "%s: null is not allowed in an array", c->what);
 		c->has_null = true;
 		return 0;
@@ -314,7 +314,7 @@ check_value(struct check *c, struct span value, int depth, bool in_array)
 		    string_bytes((struct span){ value.at + 1, value.len - 2 });
 		c->size += bytes;
 		if (bytes > MAX_STRING)
-			return fault_set(c->f, ARGUMENT_INVALID,
+			return refuse(c->f, ARGUMENT_INVALID,
 			    "%s: a string value is longer than %d bytes",
 			    c->what, MAX_STRING);
 		return 0;
@@ -327,7 +327,7 @@ check_value(struct check *c, struct span value, int depth, bool in_array)
 		break;
 	}
 	if (depth > MAX_NESTING)
-		return fault_set(c->f, ARGUMENT_INVALID,
+		return refuse(c->f, ARGUMENT_INVALID,
 		    "%s: objects are nested deeper than %d levels", c->what,
 		    MAX_NESTING);
 	for (each_begin(&e, value); each_next(&e);) {
@@ -345,17 +345,17 @@ check_value(struct check *c, struct span value, int depth, bool in_array)
 
 int
 section_check(const char *what, struct span value, size_t max,
-    bool *needs_cleaning, struct fault *f)
+    bool *needs_cleaning, struct refusal *f)
 {
 	struct check c = { .what = what, .f = f };
 
 	if (json_kind_of(value) != JSON_OBJECT)
-		return fault_set(
+		return refuse(
 		    f, ARGUMENT_INVALID, "%s must be an object", what);
 	if (check_value(&c, value, 0, false))
 		return -1;
 	if (c.size > max)
-		return fault_set(f, ARGUMENT_INVALID,
+		return refuse(f, ARGUMENT_INVALID,
 		    "%s: the size of %zu bytes exceeds the limit of %zu", what,
 		    c.size, max);
 	*needs_cleaning = c.has_null || c.has_extra;
@@ -389,7 +389,7 @@ has_line_end(struct span value)
 
 int
 section_take(const char *what, struct span *value, size_t max, struct buf *room,
-    struct fault *f)
+    struct refusal *f)
 {
 	bool cleaning;
 

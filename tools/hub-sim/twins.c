@@ -127,13 +127,16 @@ desired_metadata(struct visit *v, const struct row *row, struct span patch,
 /* The section as it is to be: *change becomes it, in *room if need be. */
 static int
 next_section(const char *what, struct span old, struct span *change, size_t max,
-    bool replace, struct buf *room, struct fault *f)
+    bool replace, struct buf *room, struct refusal *f)
 {
 	bool cleaning;
 	struct buf merged = BUF_INIT;
+	struct each e;
 	int result;
 
-	if (replace)
+	/* Into nothing, all of it goes as it is. */
+	each_begin(&e, old);
+	if (replace || !each_next(&e))
 		return section_take(what, change, max, room, f);
 	if (section_check(what, *change, max, &cleaning, f))
 		return -1;
@@ -160,7 +163,7 @@ names_metadata(struct span section)
 int
 twin_write(struct visit *v, const char *id, const char *module,
     const char *match, struct span tags, struct span desired, bool replace,
-    struct fault *f)
+    struct refusal *f)
 {
 	struct row row;
 	char etag[24];
@@ -171,15 +174,15 @@ twin_write(struct visit *v, const char *id, const char *module,
 
 	/* A missing module's twin: 404 DeviceNotFound, says CONTRACT 13. */
 	if (!row_find(v, id, module, &row))
-		return fault_set(f, NO_DEVICE, "%s '%s' is not registered.",
+		return refuse(f, NO_DEVICE, "%s '%s' is not registered.",
 		    *module ? "A module with ID" : "A device with ID",
 		    *module ? module : id);
 	twin_etag_text(row.twin_etag, etag);
 	if (etag_matches(match, etag) == 0)
-		return fault_set(f, PRECONDITION, "ETag mismatch");
+		return refuse(f, PRECONDITION, "ETag mismatch");
 	if (!replace && sim_doubt_is("twin-metadata", "refused") &&
 	    (names_metadata(tags) || names_metadata(desired)))
-		return fault_set(f, ARGUMENT_INVALID,
+		return refuse(f, ARGUMENT_INVALID,
 		    "$metadata and $version cannot be written");
 	if (tags.at && next_section("tags", row.tags, &tags, MAX_TAGS, replace,
 			   &new_tags, f))
@@ -217,7 +220,7 @@ out:
 
 int
 twin_set_desired(
-    struct visit *v, struct row *row, struct span desired, struct fault *f)
+    struct visit *v, struct row *row, struct span desired, struct refusal *f)
 {
 	struct buf room = BUF_INIT, meta = BUF_INIT;
 	int result = -1;
@@ -251,7 +254,7 @@ section_of(struct span object, const char *name, bool replace)
 
 static int
 change(struct visit *v, const char *id, const char *module, bool replace,
-    struct fault *f)
+    struct refusal *f)
 {
 	struct json_fault why;
 	struct json body = { .count = 0 };
@@ -260,12 +263,12 @@ change(struct visit *v, const char *id, const char *module, bool replace,
 	int result = -1;
 
 	if (json_scan(v->q->body, &body, &why)) {
-		(void)fault_set(
+		(void)refuse(
 		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 		goto out;
 	}
 	if (body.kind != JSON_OBJECT) {
-		(void)fault_set(f, NOT_PARSED, "An object was expected");
+		(void)refuse(f, NOT_PARSED, "An object was expected");
 		goto out;
 	}
 	properties = object_get(body.text, "properties");
@@ -289,7 +292,7 @@ twins_handle(struct visit *v)
 	char *id = sim_segment(v->q, 1), *word = sim_segment(v->q, 2),
 	     *module = sim_segment(v->q, 3);
 	const char *method = v->q->method, *mid = module ? module : "";
-	struct fault f;
+	struct refusal f;
 	struct row row;
 	struct buf body = BUF_INIT;
 	int result = -1;
@@ -301,19 +304,19 @@ twins_handle(struct visit *v)
 	if (visit_allowed(v, "ServiceConnect", &f))
 		goto out;
 	if (!id || (word && !module)) {
-		(void)fault_set(&f, FORMAT_ERROR, "No such resource");
+		(void)refuse(&f, FORMAT_ERROR, "No such resource");
 		goto out;
 	}
 	if (strcmp(method, "PATCH") == 0 || strcmp(method, "PUT") == 0) {
 		if (change(v, id, mid, *method == 'P' && method[1] == 'U', &f))
 			goto out;
 	} else if (strcmp(method, "GET") != 0) {
-		(void)fault_set(&f, 405, 405000, "GenericMethodNotAllowed",
+		(void)refuse(&f, 405, 405000, "GenericMethodNotAllowed",
 		    "%s is not allowed", method);
 		goto out;
 	}
 	if (!row_find(v, id, mid, &row)) {
-		(void)fault_set(&f, NO_DEVICE, "%s '%s' is not registered.",
+		(void)refuse(&f, NO_DEVICE, "%s '%s' is not registered.",
 		    *mid ? "A module with ID" : "A device with ID",
 		    *mid ? mid : id);
 		goto out;
@@ -323,7 +326,7 @@ twins_handle(struct visit *v)
 	result = 0;
 out:
 	if (result)
-		fault_reply(v, &f);
+		reply_refusal(v, &f);
 done:
 	buf_free(&body);
 	free(id);
