@@ -53,6 +53,32 @@ def lift:
         select(.key | low as $k | $secure | index($k) | not)))
     };
 
+# ---- what is left out ----
+
+# The end of a resource's id, in lower case.
+def tail: (.type | split("/")) as $t | (.name | split("/")) as $n
+  | [$t[0], (range(1; $t | length) | $t[.], $n[. - 1])] | join("/") | low;
+
+# {template, known, gone: indices}: what waited for a resource that is left out
+# waits for what that waited for.
+def without:
+  reduce (.gone | sort | reverse[]) as $i (.;
+    (.known[$i] | tail) as $tail
+    | (.template.resources[$i].dependsOn // []) as $texts
+    | (.known[$i].dependsOn // []) as $heirs
+    | reduce range(.known | length) as $r (.;
+        (.known[$r].dependsOn // []) as $waits
+        | (.template.resources[$r].dependsOn // []) as $old
+        | if any($waits[]; strings | low | endswith($tail)) then
+            [range($waits | length) | select($waits[.]
+              | (strings | low | endswith($tail)) // false | not)] as $kept
+            | .template.resources[$r].dependsOn =
+                ([$old[$kept[]]] + $texts | unique)
+            | .known[$r].dependsOn = ([$waits[$kept[]]] + $heirs | unique)
+          else . end)
+    | del(.template.resources[$i], .known[$i]))
+  | {template, known};
+
 # ---- the plan ----
 
 # "Microsoft.Devices/IotHubs/certificates contoso/root" of an id.
@@ -136,6 +162,7 @@ def result:
 
 def run: if .do == "lift" then del(.do) | lift
   elif .do == "plan" then plan
+  elif .do == "without" then without
   elif .do == "local" then local_plan
   elif .do == "result" then result
   else error("no rule \(.do)") end;

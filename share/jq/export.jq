@@ -18,21 +18,34 @@ def without_empty_storage:
     | . != null and (.connectionString // "") == "" and .endpointUri == null
   then del(.properties.storageEndpoints) else . end;
 
-# {hub, groups, certificates, policies}: bodies of GET; policies may be null.
+# The hub as its export shows it: at whichever api-version that is, with null
+# in the place of secrets; the file-upload storage is taken from GET.
+def from_export($all):
+  .resources
+  | (map(select(hub::is_hub))[0] // error("the export holds no hub")) as $hub
+  | $hub + {name: $all.hub.name}
+  | if $all.hub.properties.storageEndpoints then
+      .properties.storageEndpoints = $all.hub.properties.storageEndpoints
+    else . end;
+
+def from_get:
+  {type: hub::hub_type, apiVersion: hub::api, name, location, tags, sku,
+    identity, properties} | with_entries(select(.value != null)) | escape;
+
+# {hub, groups, certificates: bodies of GET; export: the service's own
+# template, policies: of listkeys, or null}
 def export:
-  .hub as $hub
-  | ($hub | {type: hub::hub_type, apiVersion: hub::api, name, location,
-      tags, sku, identity, properties}
-    | with_entries(select(.value != null))) as $resource
-  | (.policies | if . == null then {} else {authorizationPolicies: .} end)
-    as $policies
-  | template([
-      $resource + {properties: ($resource.properties + $policies)},
-      (.certificates[] | child($hub; "certificates"; .name; .properties)),
-      (.groups[] | select(.name != "$Default")
+  . as $all
+  | .hub as $hub
+  | (if .export then .export | from_export($all) else $hub | from_get end)
+  | (if $all.policies then
+      .properties.authorizationPolicies = $all.policies else . end)
+  | template([.,
+      ($all.certificates[]
+        | child($hub; "certificates"; .name; .properties | escape)),
+      ($all.groups[] | select(.name != "$Default")
         | child($hub; "eventHubEndpoints/ConsumerGroups"; "events/" + .name;
-            {name: .name}))]
-      | map(escape))
+            {name: .name}))])
   | .resources |= map(if hub::is_hub
       then hub::clean_hub | without_empty_storage else hub::clean_child end)
   | if $hub.properties.privateEndpointConnections // [] == [] then .
