@@ -234,6 +234,7 @@ good) cat "$A" ;;
 none) ;;
 half) head -c 700 "$A"; exit 5 ;;
 late) cat "$A"; exit 6 ;;
+part) cat "$A"; exit 7 ;;
 dead) kill -9 $$ ;;
 esac
 END
@@ -249,6 +250,11 @@ END
     has_not only
     expect_status 6 t/bin/registry-diff late a.txt
     expect_status 6 t/bin/registry-diff a.txt late
+    # What a hub does not show is not proven, but a difference is one.
+    expect_status 7 t/bin/registry-diff part a.txt
+    has "'part': registry-dump could not read all of it" "equal: 5 entries"
+    sed 1d a.txt >b.txt
+    expect_status 1 t/bin/registry-diff b.txt part
     expect_status 4 t/bin/registry-diff a.txt dead
     has "registry-dump died"
     rm t/bin/registry-dump

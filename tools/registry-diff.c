@@ -36,7 +36,7 @@ static const struct tool tool = {
 	.synopsis = "[--reported] [A [B]]",
 	.summary = "Compare two registries: dumps, - for stdin, or live hubs",
 	.example = "registry-dump | registry-load && registry-diff\n"
-		   "registry-diff monday.txt contoso-east",
+		   "registry-diff contoso.txt contoso-east",
 	.opts = opts,
 	.statuses = "01234567",
 	.operands_max = 2,
@@ -53,6 +53,7 @@ struct side {
 	const char *name;
 	struct source *source;
 	long entries;
+	bool partial; /* registry-dump could not read all */
 };
 
 struct diff {
@@ -175,12 +176,19 @@ next_entry(struct side *s, struct entry *e, struct line *line)
 		number = line->number;
 		while (source_next(s->source, line, &died) == LINES_LINE)
 			;
-		if (source_close(s->source, &died))
+		if (source_close(s->source, &died) &&
+		    died.status != PARTLY_DONE)
 			die_err(&died);
 		die(why.status, s->name, "line %ld: %s", number, why.text);
 	}
-	if (got == LINES_FAILED || source_close(s->source, &why))
+	if (got == LINES_FAILED)
 		die_err(&why);
+	if (source_close(s->source, &why)) {
+		if (why.status != PARTLY_DONE)
+			die_err(&why);
+		warn_err(&why);
+		s->partial = true;
+	}
 	return false;
 }
 
@@ -367,7 +375,9 @@ say_verdict(const struct diff *d, const struct side *a, const struct side *b)
 		    d->differences, a->entries, b->entries, uncompared);
 	else
 		note("equal: %ld entries%s", a->entries, uncompared);
-	return d->differences ? ANSWER_NO : DONE;
+	if (d->differences)
+		return ANSWER_NO;
+	return a->partial || b->partial ? PARTLY_DONE : DONE;
 }
 
 int

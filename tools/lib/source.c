@@ -136,6 +136,9 @@ check_end(struct source *s, struct err *e)
 			    strerror(errno));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) > PARTLY_DONE)
 		return err_set(e, LOCAL_FAILURE, s->name, "registry-dump died");
+	if (WEXITSTATUS(status) == PARTLY_DONE)
+		return err_set(e, PARTLY_DONE, s->name,
+		    "registry-dump could not read all of it");
 	if (WEXITSTATUS(status))
 		return err_set(e, (enum status)WEXITSTATUS(status), s->name,
 		    "registry-dump failed with status %d", WEXITSTATUS(status));

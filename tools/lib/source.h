@@ -25,7 +25,8 @@ struct source *source_open(
 enum lines_got source_next(struct source *s, struct line *line, struct err *e);
 /*
  * -1 with *e when the lines prove nothing: a registry-dump that failed (its
- * status) or died, a file without any line.  Frees it all the same.
+ * status) or died, a file without any line.  PARTLY_DONE: what was read is
+ * good, but it is not all.  Frees it all the same.
  */
 int source_close(struct source *s, struct err *e);
 
