@@ -318,6 +318,23 @@ arm_error(jv body)
 	return e;
 }
 
+char *
+arm_error_text(jv error)
+{
+	jv code = jv_at(jv_copy(error), "code");
+	jv message = jv_at(error, "message");
+	const char *c = jv_string_peek(code), *m = jv_string_peek(message);
+	struct buf b = BUF_INIT;
+
+	buf_text(&b, c ? c : "");
+	buf_printf(&b, "%s%s", b.len && m && *m ? ": " : "", m ? m : "");
+	while (b.len && strchr(" \r\n.", b.at[b.len - 1]))
+		b.at[--b.len] = '\0';
+	jv_free(code);
+	jv_free(message);
+	return b.at;
+}
+
 enum status
 arm_status(int http, jv error)
 {
@@ -328,6 +345,8 @@ arm_status(int http, jv error)
 
 	if (http == 404)
 		s = ANSWER_NO;
+	else if (http == 501)
+		s = REMOTE_REFUSED;
 	else if (http == 0 || http == 408 || http == 429 || http >= 500 ||
 		 n == 409002 || n / 1000 == 429 || n / 1000 >= 500)
 		s = REMOTE_RETRY;
@@ -468,18 +487,14 @@ failure(struct call *c, int http, jv error, double skew)
 {
 	char *subject = subject_of(c), *right = right_of(c);
 	jv code = jv_at(jv_copy(error), "code");
-	jv message = jv_at(jv_copy(error), "message");
-	const char *k = jv_string_peek(code), *m = jv_string_peek(message);
+	const char *k = jv_string_peek(code);
 	struct buf text = BUF_INIT;
-	enum status s = arm_status(http, error);
+	enum status s = arm_status(http, jv_copy(error));
+	char *what = arm_error_text(error);
 	jv out;
 
-	if (k && *k)
-		buf_printf(&text, "%s%s", k, m && *m ? ": " : "");
-	if (m && *m)
-		buf_text(&text, m);
-	while (text.len && strchr(" \r\n.", text.at[text.len - 1]))
-		text.at[--text.len] = '\0';
+	buf_text(&text, what);
+	free(what);
 	if (!text.len)
 		buf_printf(&text, "HTTP %d", http);
 	if (http == 403 || (k && !strcmp(k, "AuthorizationFailed")))
@@ -500,7 +515,6 @@ failure(struct call *c, int http, jv error, double skew)
 	free(subject);
 	free(right);
 	jv_free(code);
-	jv_free(message);
 	return out;
 }
 
@@ -840,6 +854,20 @@ arm_call(struct arm *a, jv request)
 
 	begin(a, &c, request, false);
 	http_drain(a->http);
+	return end(&c);
+}
+
+jv
+arm_look(struct arm *a, jv request)
+{
+	struct call c;
+
+	begin(a, &c, request, false);
+	http_drain(a->http);
+	if (c.http == 404) {
+		jv_free(c.result);
+		c.result = jv_null();
+	}
 	return end(&c);
 }
 

@@ -48,6 +48,9 @@ jv arm_request(const char *method, const char *api, jv body,
  */
 jv arm_call(struct arm *a, jv request);
 
+/* arm_call() of a GET, but jv_null() when there is no such thing. */
+jv arm_look(struct arm *a, jv request);
+
 /* The same without waiting: {"status","body","headers":{"location",...}} or
  * invalid when no answer came.  Any HTTP status is an answer. */
 jv arm_answer(struct arm *a, jv request);
@@ -63,6 +66,8 @@ jv arm_list(struct arm *a, jv request);
 /* The innermost code and message of any ARM error body, the flat hub form and
  * JSON in strings included: {"code","message"}.  CONTRACT 3.1, 9.5. */
 jv arm_error(jv body);
+/* That as "CODE: message", malloc'd. */
+char *arm_error_text(jv error);
 /* What such an answer means for the exit status. */
 enum status arm_status(int http, jv error);
 /* Keys and signatures in a text that quotes a request become ****. */

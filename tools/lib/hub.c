@@ -547,6 +547,8 @@ status_of(int http)
 {
 	if (http == 404)
 		return ANSWER_NO;
+	if (http == 501)
+		return REMOTE_REFUSED;
 	if (http == 0 || http == 408 || http == 429 || http >= 500)
 		return REMOTE_RETRY;
 	return REMOTE_REFUSED;

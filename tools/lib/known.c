@@ -207,3 +207,30 @@ template_known(jv template, jv values, jv scope)
 	jv_free(scope);
 	return out;
 }
+
+jv
+template_values(const char *path)
+{
+	jv file, values;
+
+	if (!path)
+		return jv_object();
+	file = jv_or_die(doc_read(path));
+	values = jv_at(jv_copy(file), "parameters");
+	if (jv_get_kind(values) != JV_KIND_OBJECT) {
+		jv_free(values);
+		values = jv_copy(file);
+	}
+	jv_free(file);
+	if (jv_get_kind(values) != JV_KIND_OBJECT)
+		die(BAD_DATA, path, "no object with parameters");
+	jv_object_foreach(values, key, value) {
+		if (jv_get_kind(value) != JV_KIND_OBJECT)
+			die(BAD_DATA, path,
+			    "parameter '%s' is no object with a value",
+			    jv_string_value(key));
+		jv_free(key);
+		jv_free(value);
+	}
+	return values;
+}

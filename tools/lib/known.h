@@ -17,4 +17,8 @@
  */
 jv template_known(jv template, jv values, jv scope);
 
+/* --parameters FILE: {"parameters": {"p": {"value": ...}}}, or what is in it;
+ * dies with BAD_DATA.  path NULL: none. */
+jv template_values(const char *path);
+
 #endif
