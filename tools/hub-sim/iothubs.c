@@ -259,14 +259,23 @@ has(jv object, const char *name)
 	return is;
 }
 
-/* A whole number in an object; otherwise when absent. */
+/* A whole number in an object; otherwise when absent.  Microsoft's own sample
+ * templates give capacity and partitionCount as text. */
 static long
 number(jv object, const char *name, long otherwise)
 {
 	jv v = peek(object, name);
-	long n = jv_get_kind(v) == JV_KIND_NUMBER ? (long)jv_number_value(v)
-						  : otherwise;
+	const char *text = jv_string_peek(v);
+	char *end = NULL;
+	long n = otherwise;
 
+	if (jv_get_kind(v) == JV_KIND_NUMBER)
+		n = (long)jv_number_value(v);
+	else if (text && *text) {
+		n = strtol(text, &end, 10);
+		if (*end)
+			n = otherwise;
+	}
 	jv_free(v);
 	return n;
 }
