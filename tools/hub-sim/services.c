@@ -609,7 +609,7 @@ cosmos_child_put(struct sim *s, const struct arm_id *id, const char *api,
 	else {
 		sim_guid(s, id->key, guid);
 		guid[8] = '\0';
-		given = jv_without(jv_copy(given), "createMode");
+		given = jv_without(given, "createMode");
 		given = jv_put(given, "_rid", jv_text("%s==", guid));
 		given = jv_put(
 		    given, "_ts", jv_number((double)(sim_now(s) / 1000)));
