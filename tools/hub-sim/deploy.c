@@ -234,19 +234,23 @@ append_once(jv list, jv item)
 }
 
 static jv
-part_location(const struct part *part)
+part_location(struct plan *p, int i)
 {
-	jv from = jv_get_kind(part->after) == JV_KIND_OBJECT ? part->after
-							     : part->body;
+	struct part *part = &p->part[i];
+	jv from = jv_get_kind(part->body) == JV_KIND_OBJECT
+		      ? jv_copy(part->body)
+		      : plan_preview(p, i);
+	jv location = jv_at(from, "location");
 
-	return jv_get_kind(from) == JV_KIND_OBJECT
-		   ? jv_at(jv_copy(from), "location")
-		   : jv_null();
+	if (jv_get_kind(location) == JV_KIND_STRING)
+		return location;
+	jv_free(location);
+	return jv_null();
 }
 
 /* [{"namespace", "resourceTypes": [{"resourceType", "locations"}]}] */
 static jv
-providers_of(const struct plan *p)
+providers_of(struct plan *p)
 {
 	jv spaces = jv_array(), out = jv_array();
 
@@ -267,10 +271,10 @@ providers_of(const struct plan *p)
 				continue;
 			one = jv_put(jv_object(), "resourceType",
 			    jv_string(type + n + 1));
-			types = append_once(
-			    types, jv_put(one, "locations",
-				       jv_array_append(jv_array(),
-					   part_location(&p->part[i]))));
+			types =
+			    append_once(types, jv_put(one, "locations",
+						   jv_array_append(jv_array(),
+						       part_location(p, i))));
 		}
 		out = jv_array_append(
 		    out, jv_put(jv_put(jv_object(), "namespace", space),
@@ -736,7 +740,9 @@ put_deployment(const struct target *t)
 	jv_free(rec.body);
 	plan_run(&p);
 	body = deployment_frame(t, &p, "Accepted");
-	d = jv_at(jv_copy(body), "properties");
+	d = jv_put(jv_at(jv_copy(body), "properties"), "timestamp",
+	    arm_time(sim_now(t->s)));
+	body = jv_put(body, "properties", jv_copy(d));
 	error = deployment_error(&p);
 	if (jv_get_kind(error) == JV_KIND_NULL)
 		d = jv_put(d, "outputs", jv_copy(p.outputs));

@@ -19,10 +19,29 @@ without_volatile(jv object)
 		"subscriptionid", "resourcegroup", "provisioningState", "state",
 		"createdAt", "updatedAt", "created", "updated", "creationTime",
 		"privateEndpointConnections", NULL };
+	jv inner, plain;
 
-	if (jv_get_kind(object) == JV_KIND_OBJECT)
-		for (const char *const *n = names; *n; n++)
-			object = jv_without(object, *n);
+	if (jv_get_kind(object) != JV_KIND_OBJECT)
+		return object;
+	for (const char *const *n = names; *n; n++)
+		object = jv_without(object, *n);
+	/* Cosmos DB's own: _ts, _etag, _rid, _self. */
+	inner = jv_at(jv_copy(object), "resource");
+	if (jv_get_kind(inner) != JV_KIND_OBJECT) {
+		jv_free(inner);
+		return object;
+	}
+	plain = jv_object();
+	jv_object_foreach(inner, key, item) {
+		if (*jv_string_value(key) == '_') {
+			jv_free(key);
+			jv_free(item);
+		} else {
+			plain = jv_object_set(plain, key, item);
+		}
+	}
+	jv_free(inner);
+	object = jv_put(object, "resource", plain);
 	return object;
 }
 
