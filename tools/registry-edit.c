@@ -43,10 +43,10 @@ static const struct tool tool = {
 		    "[--ids=FILE] [FILE]",
 	.summary =
 	    "Set the import mode of registry records, edit, drop, select",
-	.example = "registry-dump |\n"
-		   "    registry-edit --mode=updateTwin --where='$moduleId == "
-		   "null' --set='tags.moved=true' |\n"
-		   "    registry-load env:IOTHUB_CONN_STRING",
+	.example =
+	    "registry-edit --mode=updateTwin --set='tags.moved=true' \\\n"
+	    "    --where='$moduleId == null' contoso.txt |\n"
+	    "    registry-load --confirm=contoso env:IOTHUB_CONN_STRING",
 	.opts = opts,
 	.statuses = "02347",
 	.operands_max = 1,
