@@ -52,4 +52,10 @@ def export:
     else hub::say("private endpoint connections are left out: "
       + ([$hub.properties.privateEndpointConnections[].name // "?"]
         | join(", "))) end
+  | ([$hub.properties.routing.endpoints // {} | .[] | .[]? | .name]
+      - [hub::hub.properties.routing.endpoints // {} | .[] | .[]? | .name])
+    as $lost
+  | if $lost == [] then .
+    else hub::say("the export lacks endpoints that the hub has: "
+      + ($lost | join(", ")) + " (--via=get has them)") end
   | hub::chain;

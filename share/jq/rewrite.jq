@@ -75,9 +75,15 @@ def file_upload($o):
         + "none)")
     end;
 
+def unknown_values($o):
+  (.parameters // {} | keys | map(hub::low)) as $known
+  | ($o.given // {} | keys - $known) as $unknown
+  | if $unknown == [] then .
+    else hub::say("the template has no parameter \($unknown | join(", "))") end;
+
 def prepare($o):
   unnest as $old
-  | {$old, template: ($old | file_upload($o) | veil),
+  | {$old, template: ($old | unknown_values($o) | file_upload($o) | veil),
       names: ($old | outputs_like(.name)),
       places: ($old | outputs_like(.location))};
 
