@@ -3,6 +3,7 @@
 # shellcheck shell=bash disable=SC2016 # commands for a shell inside hub-sim
 
 load helper
+bats_require_minimum_version 1.5.0
 
 setup() {
     export TMPDIR=$BATS_TEST_TMPDIR
@@ -42,11 +43,9 @@ sim() {
 @test "the status of COMMAND is passed on, its death too" {
     expect_status 0 hub-sim -- true
     expect_status 7 hub-sim -- sh -c 'exit 7'
-    run hub-sim -- no-such-command
-    [ "$status" -eq 127 ]
+    run -127 hub-sim -- no-such-command
     has "hub-sim: " "'no-such-command'" "cannot be run"
-    run hub-sim -- /etc/passwd
-    [ "$status" -eq 126 ]
+    run -126 hub-sim -- /etc/passwd
     for signal in TERM KILL ABRT; do
         run bash -c "hub-sim -- sh -c 'kill -$signal \$\$' & wait \$!"
         [ "$status" -eq $((128 + $(kill -l "$signal"))) ]
@@ -313,6 +312,16 @@ EOF
             return 1
         }
     done <"$D/doubts"
+    # And nobody asks for what is not in the table, which would be a crash.
+    cat "$ROOT"/tools/hub-sim/*.c | tr -d '\n\t' |
+        grep -oE 'sim_doubt_is\( *"[^"]*", *"[^"]*"' | cut -d'"' -f2,4 | sort -u >"$D/asked"
+    [ "$(wc -l <"$D/asked")" -gt 20 ]
+    while IFS='"' read -r name position; do
+        [[ "|$(cut -f1,3 "$D/doubts" | grep "^$name	" | cut -f2)|" == *"|$position|"* ]] || {
+            echo "no doubt $name=$position"
+            return 1
+        }
+    done <"$D/asked"
 }
 
 @test "--db: what was acknowledged is there after kill -9" {
