@@ -164,8 +164,8 @@ write_manifest(const struct hub *hub, const char *operand, const char *when,
 	    got->lines, got->devices);
 	for (unsigned i = 0; i < len; i++)
 		buf_printf(&b, "%02x", sum[i]);
-	buf_printf(&b, "\",\"keys\":%s,\"complete\":%s}\n",
-	    exclude_keys ? "false" : "true",
+	buf_printf(&b, "\",\"keys\":%s,\"unlisted\":%ld,\"complete\":%s}\n",
+	    exclude_keys ? "false" : "true", got->unlisted,
 	    got->hidden || got->doubtful ? "false" : "true");
 	out = out_open(manifest, false);
 	out_span(out, buf_peek(&b));

@@ -293,7 +293,8 @@ bulk_done(struct http_reply *r, void *ctx)
 		for (size_t k = 0; k < b->count; k++)
 			if (l->ledger->entry[b->entry[k]].state != LEDGER_TODO)
 				continue;
-			else if (whole)
+			else if (whole &&
+				 !load_unsure(l->plan, b->entry[k], l->step))
 				settle(
 				    l, b->entry[k], LEDGER_APPLIED, "create");
 			else

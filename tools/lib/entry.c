@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
+#include <strings.h>
 
 struct span
 entry_member(const struct json *j, const char *name)
@@ -477,7 +478,12 @@ same_auth(const struct record *rec, const struct json *there)
 
 		/* What the record does not have cannot differ: a self-signed
 		 * device has keys that nobody chose. */
-		if (has_text(a) && (!has_text(b) || !json_same(a, b)))
+		/* Hex digits: whether their case is kept is UNCONFIRMED. */
+		if (has_text(a) &&
+		    (!has_text(b) ||
+			(i < 2 ? !json_same(a, b)
+			       : a.len != b.len ||
+				     strncasecmp(a.at, b.at, a.len) != 0)))
 			return false;
 		if (i >= 2 && !has_text(a) && has_text(b))
 			return false;

@@ -433,9 +433,12 @@ write_ready(struct fleet *d, bool all)
 			d->got->devices++;
 			if (p->refused && has_modules(d, p->id)) {
 				warn(p->id,
-				    "its modules are left out: the service "
-				    "does not show them while it is disabled");
+				    "its modules are left out: a shared access "
+				    "signature does not see them while it is "
+				    "disabled (--auth=login may)");
 				d->got->hidden++;
+			} else if (p->refused) {
+				d->got->unlisted++;
 			}
 		}
 		progress_add(1);
@@ -641,6 +644,12 @@ fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
 		    "again in a while)",
 		    total, got->devices);
 	}
+	/* Does a query know modules that never connected?  UNCONFIRMED. */
+	if (got->unlisted)
+		warn(hub_name(hub),
+		    "does not list the modules of %ld disabled devices; a "
+		    "query knows of none, but may not know all",
+		    got->unlisted);
 	buf_wipe(&body);
 	json_free(&list);
 	buf_free(&d.line);

@@ -24,6 +24,7 @@ struct fleet_got {
 	long lines, devices;
 	long gone;   /* deleted while we looked */
 	long hidden; /* disabled devices whose modules the hub does not show */
+	long unlisted; /* those of which we only believe that they have none */
 	bool doubtful; /* the hub counts more devices than it showed */
 };
 

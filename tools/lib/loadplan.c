@@ -449,6 +449,15 @@ load_orphan(const struct load_plan *p, uint32_t i, enum load_step step)
 }
 
 bool
+load_unsure(const struct load_plan *p, uint32_t i, enum load_step step)
+{
+	const struct ledger_entry *e = &p->ledger->entry[i];
+
+	return step == LOAD_DEVICES && e->parent != LEDGER_NONE &&
+	       !(e->flags & LOAD_LOCKED);
+}
+
+bool
 load_goes_in_bulk(const struct ledger_entry *e, enum load_step step)
 {
 	switch (step) {

@@ -77,6 +77,9 @@ const char *load_obstacle(
 /* In LOAD_CLOSE, which has no obstacles: its parent is not there. */
 bool load_orphan(
     const struct load_plan *p, uint32_t entry, enum load_step step);
+/* Whether a bulk call takes parents is UNCONFIRMED: look afterwards. */
+bool load_unsure(
+    const struct load_plan *p, uint32_t entry, enum load_step step);
 bool load_deletes(const struct ledger_entry *e);
 bool load_goes_in_bulk(const struct ledger_entry *e, enum load_step step);
 enum record_mode load_bulk_mode(const struct ledger_entry *e);
