@@ -4,7 +4,7 @@
 
 load helper
 
-api=api-version=2021-04-12
+api='api-version=2021-04-12'
 scheme=ms-azure-iot-edge://
 
 # arm METHOD PATH [CURL OPTION...]
@@ -27,7 +27,7 @@ entra() {
 
 # make_hub NAME BODY: and waits until it is there.
 make_hub() {
-    local i hub=/providers/Microsoft.Devices/IotHubs/$1?api-version=2023-06-30
+    local i hub="/providers/Microsoft.Devices/IotHubs/$1?api-version=2023-06-30"
     arm PUT "$hub" -d "$2" >/dev/null
     for ((i = 0; i < 100; i++)); do
         [ "$(arm GET "$hub" | jq -r .properties.state)" = Active ] && return
@@ -105,7 +105,7 @@ policy_sas() {
 hub() {
     local want=$1 method=$2 path=$3 code
     shift 3
-    [[ $path == *api-version* ]] || path+=?$api
+    [[ $path == *api-version* ]] || path+="?$api"
     : >"$BATS_TEST_TMPDIR/body"
     code=$(curl -sS --connect-to "::$HUBPIPE_CONNECT_TO" \
         --cacert "$SSL_CERT_FILE" -o "$BATS_TEST_TMPDIR/body" \
@@ -605,7 +605,7 @@ q() {
 }
 
 @test "queries: pages that end, whatever their size and order" {
-    local order page token seen
+    local page token
     own_sim --doubt=list-order=created --doubt=query-max=100
     jq -nc '[range(100) | {id: "d\(997 * . % 250)", importMode: "create", status: "enabled", tags: {n: (. % 2)}}]' >"$BATS_TEST_TMPDIR/1"
     jq -nc '[range(100; 200) | {id: "d\(997 * . % 250)", importMode: "create", status: "enabled", tags: {n: (. % 2)}}]' >"$BATS_TEST_TMPDIR/2"
@@ -748,4 +748,64 @@ q() {
     sleep 0.1
     make_hub hub1 '{"location":"westus","sku":{"name":"S1","capacity":1},"properties":{}}'
     hub 404 GET /devices/d7
+}
+
+# seeded FILE OPTION...: a simulator that starts with those lines.
+seeded() {
+    local file=$1
+    shift
+    OWN_SIM=yes
+    again --from "$ROOT/examples/contoso.json" --registry "$file" "$@"
+    BEARER=$(entra https://iothubs.azure.net)
+    HUB=contoso
+}
+
+@test "a fleet is loaded at the start, in whatever order its lines are" {
+    local parent
+    jq -nrc --argjson n 200 -f "$ROOT/examples/fleet.jq" | tac >"$BATS_TEST_TMPDIR/fleet"
+    printf 'a warning, as exports without keys begin\n\n' |
+        cat - "$BATS_TEST_TMPDIR/fleet" >"$BATS_TEST_TMPDIR/lines"
+    seeded "$BATS_TEST_TMPDIR/lines"
+    hub 200 GET /statistics/devices
+    is .totalDeviceCount 200
+    q 200 'SELECT COUNT() AS n FROM devices.modules'
+    is '.[0].n' "$(grep -c moduleId "$BATS_TEST_TMPDIR/fleet")"
+    hub 200 GET /devices/factory-0050
+    parent=$(jq -r .deviceScope <<<"$output")
+    hub 200 GET /devices/line-0050
+    is .parentScopes "[\"$parent\"]"
+    is '[.authentication.symmetricKey.primaryKey | @base64d | .[:12]]' '["line-0050/p."]'
+    hub 200 GET '/twins/line-0050/modules/%24edgeAgent'
+    is .properties.desired.runtime.type docker
+}
+
+@test "loading keeps bytes, and reported properties" {
+    cat >"$BATS_TEST_TMPDIR/lines" <<'END'
+{"id":"k","status":"disabled","statusReason":"\u00e9\/","tags":{ "b" : 1.0,"a":[1e2 , "\ud83d\ude00"]},"properties":{"desired":{"n":4503599627370495,"$version":7,"$metadata":{}},"reported":{"r":-0}}}
+{"id":"k","moduleId":"m","status":"enabled","tags":{"x":0.10}}
+END
+    seeded "$BATS_TEST_TMPDIR/lines"
+    hub 200 GET /twins/k
+    has '"tags":{ "b" : 1.0,"a":[1e2 , "\ud83d\ude00"]}' '"statusReason":"\u00e9\/"' \
+        '"desired":{"n":4503599627370495,"$metadata":' '"reported":{"r":-0,'
+    is '.properties.desired["$version"]' 1
+    hub 200 GET /twins/k/modules/m
+    has '"tags":{"x":0.10}'
+}
+
+@test "a file that cannot be loaded is refused with the line" {
+    refused() {
+        printf '%s\n' '{"id":"ok"}' "$1" >"$BATS_TEST_TMPDIR/lines"
+        expect_status 3 hub-sim --from "$ROOT/examples/contoso.json" \
+            --registry "$BATS_TEST_TMPDIR/lines" -- true
+        has 'line 2: ' "$2"
+    }
+    refused '{"id":"ok"}' 'already registered'
+    refused '{"id":"x"' 'at byte'
+    refused '{"status":"enabled"}' 'device id'
+    refused '{"id":"a b"}' 'device id'
+    refused '{"id":"x","moduleId":"m"}' "'x' is not registered"
+    refused '{"id":"x","deviceScope":"ms-azure-iot-edge://ok-1"}' 'no Edge device'
+    refused '{"id":"x","tags":{"a.b":1}}' 'not allowed'
+    refused '{"id":"x","authentication":{"symmetricKey":{"primaryKey":"MDEyMzQ1Njc4OWFiY2RlZg=="}}}' 'both keys'
 }
