@@ -547,7 +547,8 @@ send_call(struct call *c, const char *method, const char *url, double delay)
 		   : jv_get_kind(repeat) == JV_KIND_FALSE ? HTTP_ONCE
 		   : !strcmp(method, "POST")              ? HTTP_ONCE
 							  : HTTP_REPEAT;
-	r.expect_json = !strcmp(method, "GET") && c->phase != POLL_LOCATION;
+	r.expect_json = (!strcmp(method, "GET") || !strcmp(method, "PUT")) &&
+			c->phase != POLL_LOCATION;
 	/* Children of a hub in transition are refused for a while (4.2). */
 	r.retry_conflict = strcmp(method, "GET") != 0 && !c->raw &&
 			   strcasestr(url, "/Microsoft.Devices/IotHubs/");

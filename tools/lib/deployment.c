@@ -108,6 +108,7 @@ static int
 send_once(const struct deployment *d)
 {
 	jv before = run_of(d), answer, error, now;
+	enum status said;
 	int status, same;
 
 	answer = arm_answer(d->arm,
@@ -130,12 +131,12 @@ send_once(const struct deployment *d)
 			die_err(&e);
 		trace("no answer: %s; looking whether it runs", e.text);
 	}
-	if (arm_status(status, jv_copy(error)) != REMOTE_RETRY)
-		die(arm_status(status, jv_copy(error)), d->subject, "%s",
-		    arm_error_text(error));
+	said = arm_status(status, jv_copy(error));
+	if (said != REMOTE_RETRY)
+		die(said, d->subject, "%s", arm_error_text(error));
+	jv_free(error);
 	now = run_of(d);
 	same = jv_equal(before, jv_copy(now));
-	jv_free(error);
 	/* DeploymentActive: somebody runs the very same. */
 	if (jv_get_kind(now) != JV_KIND_NULL && (!same || status == 409)) {
 		jv_free(now);

@@ -645,7 +645,6 @@ hopeless(CURLcode c, struct err *e, const char *host, const char *ca)
 		    curl_easy_strerror(c));
 		return true;
 	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
 		err_set(e, BAD_USAGE, host, "no usable host name");
 		return true;
 	default:
@@ -762,6 +761,16 @@ grumble(struct http *h, const struct item *it, double wait)
 	    host.at, why, h->max_time);
 }
 
+static const char *
+reason(CURLcode c)
+{
+	if (c == CURLE_UNSUPPORTED_PROTOCOL) /* a status line that is none */
+		return "the answer is no HTTP";
+	if (c == CURLE_ABORTED_BY_CALLBACK) /* before_send() */
+		c = CURLE_GOT_NOTHING;
+	return curl_easy_strerror(c);
+}
+
 /* What the attempt came to: reply.status, reply.err; true: sure that nothing
  * was applied, or that asking again is no risk of libcurl's making. */
 static void
@@ -795,10 +804,7 @@ read_answer(struct http *h, struct item *it, bool *sure, bool *hope)
 		err_set(&r->err, REMOTE_RETRY, name, "no answer within %.0f s",
 		    it->r.timeout > 0 ? it->r.timeout : h->timeout);
 	else
-		err_set(&r->err, REMOTE_RETRY, name, "%s",
-		    curl_easy_strerror(it->result == CURLE_ABORTED_BY_CALLBACK
-					   ? CURLE_GOT_NOTHING
-					   : it->result));
+		err_set(&r->err, REMOTE_RETRY, name, "%s", reason(it->result));
 	if (it->result == CURLE_COULDNT_RESOLVE_HOST &&
 	    it->failures + 1 >= DNS_TRIES)
 		*hope = false;
