@@ -272,7 +272,8 @@ endpoints() {
     arm 201 PUT "$HUBS/etags" "$(hub)" -H "If-Match: $etag" | jq -e --arg e "$etag" '.etag == $e'
     ready "$HUBS/etags"
     arm 412 PUT "$HUBS/etags" "$(hub)" -H "If-Match: $etag"
-    arm 412 PUT "$HUBS/none" "$(hub)" -H 'If-Match: "x"'
+    arm 412 PUT "$HUBS/none" "$(hub)" -H 'If-Match: "x"' |
+        jq -e '.error.code == "PreconditionFailed"'
     now=$(arm 200 GET "$HUBS/etags" | jq -r .etag)
     arm 201 PUT "$HUBS/etags" "$(hub)" -H "If-Match: \"$now\""
 }
@@ -334,6 +335,9 @@ endpoints() {
     jq -S 'del(.etag)' "$BATS_TEST_TMPDIR/one" >"$BATS_TEST_TMPDIR/one.sorted"
     same "$BATS_TEST_TMPDIR/one.sorted" "$BATS_TEST_TMPDIR/two"
     # Without the id, and on another hub, there is no key to keep.
+    arm 400 PUT "$HUBS/masks" "$(jq -c 'del(.etag) |
+        del(.properties.routing.endpoints[][].id)' "$BATS_TEST_TMPDIR/one")" |
+        jq -e '.code == 400116'
     arm 400 PUT "$HUBS/masked2" "$(jq -c 'del(.etag)' "$BATS_TEST_TMPDIR/one")" |
         jq -e '.code == 400116'
     arm 200 GET "$HUBS/masks?api-version=2021-07-02" |
@@ -541,6 +545,44 @@ endpoints() {
     next=$(jq -r .nextLink "$BATS_TEST_TMPDIR/page")
     arm 200 GET "$next" | jq -e '(.value | length) == 1 and has("nextLink") == false'
     arm 200 GET "$g/providers/Microsoft.ManagedIdentity/userAssignedIdentities" | jq -e .nextLink
+}
+
+@test "every doubt that Resource Manager has, in its other position" {
+    export -f arm hub ready make_hub services endpoints keys
+    expect_status 0 hub-sim --doubt unmask-by=name --doubt cosmos-mask=stars \
+        --doubt masked-new-hub=accepted --doubt policies-without-member=defaults \
+        --doubt lro-retry-after=seconds --doubt etag-stale-body=flat \
+        --doubt group-location=kept --doubt hub-name-hyphen=accepted \
+        --doubt consumer-groups-max=50 --doubt not-found-code=NotFound \
+        --doubt forbidden-code=Forbidden -- bash -o pipefail -c '
+        set -e
+        arm 201 PUT "$RG" "{\"location\":\"westus\"}"
+        arm 200 PUT "$RG" "{\"location\":\"eastus\"}" | jq -e ".location == \"westus\""
+        services >/dev/null
+        one=$(hub x "{\"routing\":{\"endpoints\":$(endpoints)}}")
+        arm 201 PUT "$HUBS/doubts-" "$one" -D - | grep -i "^retry-after: 1"
+        ready "$HUBS/doubts-"
+        got=$(arm 200 GET "$HUBS/doubts-")
+        jq -e ".properties.routing.endpoints.cosmosDBSqlContainers[0] |
+            .primaryKey == \"****\" and .secondaryKey == \"****\"" <<<"$got"
+        bare=$(jq -c "del(.etag, .properties.routing.endpoints[][].id)" <<<"$got")
+        arm 201 PUT "$HUBS/doubts-" "$bare" >/dev/null
+        arm 201 PUT "$HUBS/dead" "$bare" >/dev/null
+        ready "$HUBS/doubts-"
+        arm 412 PUT "$HUBS/doubts-" "$one" -H "If-Match: x" | jq -e ".httpStatusCode == 412"
+        own="[{\"keyName\":\"mine\",\"rights\":\"RegistryRead\"}]"
+        arm 201 PUT "$HUBS/own" "$(hub x "{\"authorizationPolicies\":$own}")"
+        ready "$HUBS/own"
+        arm 201 PUT "$HUBS/own" "$(hub)"
+        arm 200 POST "$HUBS/own/listkeys" | jq -e ".value | length == 5"
+        ready "$HUBS/own"
+        for n in $(seq 21); do
+            arm 200 PUT "$HUBS/own/eventHubEndpoints/events/ConsumerGroups/n$n" "{}"
+        done >/dev/null
+        arm 404 GET "$HUBS/none" | jq -e ".error.code == \"NotFound\""
+        arm 200 PATCH "$HUBS/own" "{\"tags\":{\"hub-sim-deny\":\"listKeys,delete\"}}"
+        arm 403 POST "$HUBS/own/listkeys" | jq -e ".error.code == \"Forbidden\""
+        arm 403 DELETE "$HUBS/own"'
 }
 
 @test "numbers that libjq would alter come back as they were sent" {

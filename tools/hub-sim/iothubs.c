@@ -408,6 +408,7 @@ struct endpoint {
 	const struct target *t;
 	const char *name; /* as messages call it */
 	jv given;
+	bool kept; /* it continues one that the hub has */
 };
 
 __attribute__((format(printf, 2, 3))) static void
@@ -805,7 +806,7 @@ take_string(struct endpoint *e, const char *text, const char *id)
 	bool storage = e->t->family == STORAGE, bad;
 	const char *member = storage ? "AccountKey" : "SharedAccessKey";
 	jv parts = string_parts(text);
-	char *key = unmask(e->d, parts, member, id, &bad);
+	char *key = unmask(e->d, parts, member, e->kept ? id : NULL, &bad);
 	char *uri = arm_text(parts, "Endpoint"),
 	     *policy = arm_text(parts, "SharedAccessKeyName"),
 	     *entity = arm_text(parts, "EntityPath");
@@ -866,7 +867,8 @@ take_cosmos_keys(
 
 		if (!key || !*key || is_mask(key)) {
 			free(key);
-			key = stored_secret(e->d, id, members[i]);
+			key = e->kept ? stored_secret(e->d, id, members[i])
+				      : NULL;
 			if (!key && e->d->how == ARM_SEED)
 				key = arm_text(keys, cosmos_keys[i]);
 		}
@@ -955,7 +957,7 @@ take_endpoint(struct draft *d, const struct target *t, jv given)
 {
 	char *name = arm_text(given, "name"), *auth, *uri, *host, *account;
 	char *id = continued(d, t->array, given, name ? name : "");
-	struct endpoint e = { d, t, name ? name : "", given };
+	struct endpoint e = { d, t, name ? name : "", given, id != NULL };
 	jv out;
 
 	if (!id)
@@ -1267,7 +1269,7 @@ take_upload(struct draft *d, jv given, bool notify)
 	static const struct target t = { "storageEndpoints", STORAGE, "Storage",
 		"Microsoft.Storage/storageAccounts",
 		"blobServices/default/containers" };
-	struct endpoint e = { d, &t, "$default", given };
+	struct endpoint e = { d, &t, "$default", given, true };
 	char *text = arm_text(given, "connectionString"),
 	     *auth = arm_text(given, "authenticationType"), *name, *key;
 	bool identity = auth && strcasecmp(auth, "identityBased") == 0, bad;
@@ -2494,9 +2496,9 @@ quota(const char *name, double now, double most)
 static void
 count_devices(struct sim *s, const char *hub, long *all, long *enabled)
 {
-	sqlite3_stmt *q = sim_sql(s,
-	    "SELECT count(*), total(NOT disabled) FROM registry"
-	    " WHERE hub = ? AND module = ''");
+	sqlite3_stmt *q =
+	    sim_sql(s, "SELECT count(*), total(NOT disabled) FROM registry"
+		       " WHERE hub = ? AND module = ''");
 	char *key = arm_lower(hub);
 
 	sim_bind(q, 1, key);
