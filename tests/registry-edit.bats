@@ -264,3 +264,8 @@ END
     has "keys go into a file that others can read"
     [ "${#lines[@]}" -eq 1 ]
 }
+
+@test "python3's parser and ours agree on texts near JSON" {
+    expect_status 0 "$ROOT/tests/fuzz/run" 3000 1
+    has "3000 texts" " 0 not the same"
+}
