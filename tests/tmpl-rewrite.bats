@@ -5,6 +5,7 @@
 load helper
 
 golden() {
+    umask 022
     local dir=$1 got=0
     cd "$dir" || return 1
     eval "set -- $(cat args)"

@@ -172,6 +172,7 @@ compile_rules(void)
 	    "import \"rewrite\" as r; import \"changes\" as c;"
 	    "if .stage == \"prepare\" then .o as $o | .t | r::prepare($o) "
 	    "elif .stage == \"rewrite\" then .o as $o | .t | r::rewrite($o) "
+	    "elif .stage == \"unveil\" then .t | r::unveil "
 	    "elif .stage == \"before\" then .o as $o | .t | r::before($o) "
 	    "else .o.given as $g | .t | c::all_changes($g) end",
 	    jv_object(), &e);
@@ -444,7 +445,9 @@ main(int argc, char *argv[])
 	was = evaluate_fold(jv_at(jv_copy(ready), "template"), given);
 	o = jv_object_merge(o, jv_without(ready, "template"));
 	t = speak(run_rules(rules, "rewrite", jv_copy(o), jv_copy(was)));
-	t = rewrite_hub(evaluate_fold(t, jv_object()));
+	t = run_rules(
+	    rules, "unveil", jv_null(), evaluate_fold(t, jv_object()));
+	t = rewrite_hub(t);
 	t = run_filter(t);
 	check_hub(jv_copy(t));
 	secret = plugin_has_secret(hub_properties(jv_copy(t)));

@@ -192,8 +192,7 @@ def others($o):
       + ([$others[].type] | unique | join(", "))) end;
 
 def rewrite($o):
-  unveil
-  | clean($o)
+  clean($o)
   | others($o) | rename($o.name // hub::hub.name; $o)
   | the_hub(set(.location; $o.location) | set(.sku.name; $o.sku)
       | set(.sku.capacity; $o.capacity)
