@@ -389,6 +389,9 @@ finish(struct job *job)
 {
 	size_t missing;
 
+	for (size_t i = 0; i < sets.count; i++)
+		jqrun_free(job->set[i].program);
+	jqrun_free(job->where);
 	if (job->refused > MAX_SHOWN)
 		warn(job->input,
 		    "%ld lines were refused; the first %d are named",
@@ -405,9 +408,6 @@ finish(struct job *job)
 		warn(ids_file, "%zu of %zu ids were not in the input", missing,
 		    job->ids.count);
 	idset_free(&job->ids);
-	for (size_t i = 0; i < sets.count; i++)
-		jqrun_free(job->set[i].program);
-	jqrun_free(job->where);
 	return job->refused ? PARTLY_DONE : DONE;
 }
 
