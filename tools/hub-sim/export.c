@@ -89,36 +89,37 @@ name_of(struct export *x, const char *type, const char *full)
 	return expr_print(tree);
 }
 
-/* resourceId('A/b/c', parameters('...'), 'n2') of the parent. */
+/* resourceId('A/b/c', parameters('...'), 'n2') of the nearest parent that is a
+ * resource here: a blob service is not. */
 static jv
 parent_id(struct export *x, const char *type, const char *full)
 {
-	const char *slash = strrchr(type, '/'), *end = strrchr(full, '/');
-	char *parent = xstrndup(type, (size_t)(slash - type));
-	jv args = jv_array_append(jv_array(), jv_string(parent));
-	const char *at = full;
+	char *parent = xstrdup(type), *name = xstrdup(full), *at, *rest;
+	jv args;
 
-	while (at < end) {
-		size_t n = strcspn(at, "/");
-		char *one = xstrndup(at, n);
+	do {
+		*strrchr(parent, '/') = '\0';
+		*strrchr(name, '/') = '\0';
+	} while (!arm_type_known(parent) && strchr(name, '/'));
+	args = jv_array_append(jv_array(), jv_string(parent));
+	rest = name;
+	while ((at = strsep(&rest, "/")) != NULL) {
+		if (at == name && x->names) {
+			char *top, *parameter;
+			const char *second = strchr(type, '/') + 1;
 
-		if (at == full && x->names) {
-			const char *second = strchr(type, '/');
-			char *top =
-			    xstrndup(type, (size_t)(second - type) + 1 +
-					       strcspn(second + 1, "/"));
-			char *parameter = parameter_name(top, one, "name");
-
+			top = xstrndup(type,
+			    (size_t)(second - type) + strcspn(second, "/"));
+			parameter = parameter_name(top, at, "name");
 			args = jv_array_append(args, parameter_tree(parameter));
 			free(top);
 			free(parameter);
 		} else {
-			args = jv_array_append(args, jv_string(one));
+			args = jv_array_append(args, jv_string(at));
 		}
-		free(one);
-		at += n + 1;
 	}
 	free(parent);
+	free(name);
 	return expr_print(call_tree("resourceId", args));
 }
 

@@ -286,12 +286,17 @@ first_label(const char *uri)
 	return n ? xstrndup(at + 3, n) : NULL;
 }
 
+/* Names of accounts and namespaces are the world's: one that is there already
+ * is meant, in whatever group it is. */
 static char *
-base_of(const char *group, const char *type, const char *name)
+base_of(struct seed *d, const char *group, const char *type, const char *name)
 {
-	return xasprintf("/subscriptions/" SIM_SUBSCRIPTION
-			 "/resourceGroups/%s/providers/%s/%s",
-	    group, type, name);
+	char *key = arm_find_global(d->p->s, type, name);
+
+	return key ? key
+		   : xasprintf("/subscriptions/" SIM_SUBSCRIPTION
+			       "/resourceGroups/%s/providers/%s/%s",
+			 group, type, name);
 }
 
 static void
@@ -299,7 +304,7 @@ make_bus(struct seed *d, const char *group, const char *type, const char *kind,
     const char *name, const char *entity, const char *policy)
 {
 	static const char api[] = "2021-11-01";
-	char *ns = base_of(group, type, name), *rule;
+	char *ns = base_of(d, group, type, name), *rule;
 	char *of = xasprintf("%s/%s/%s", ns, kind, entity);
 
 	ensure(d, ns, api,
@@ -326,7 +331,8 @@ make_storage(struct seed *d, const char *group, const char *account,
     const char *container)
 {
 	static const char api[] = "2023-05-01";
-	char *id = base_of(group, "Microsoft.Storage/storageAccounts", account);
+	char *id =
+	    base_of(d, group, "Microsoft.Storage/storageAccounts", account);
 
 	ensure(d, id, api,
 	    body_of(d, "{\"location\":@,\"sku\":{\"name\":\"Standard_LRS\"},"
@@ -365,7 +371,7 @@ make_cosmos(struct seed *d, const char *group, const char *account,
 {
 	static const char api[] = "2023-04-15";
 	char *id =
-	    base_of(group, "Microsoft.DocumentDB/databaseAccounts", account);
+	    base_of(d, group, "Microsoft.DocumentDB/databaseAccounts", account);
 	char *db = xasprintf("%s/sqlDatabases/%s", id, database);
 	char *c = xasprintf("%s/containers/%s", db, container);
 
@@ -565,6 +571,86 @@ seed_upload(struct seed *d, jv properties)
 	return properties;
 }
 
+/* Exports drop endpoints that are younger than their schema and keep the
+ * routes to them, which no hub would take (CONTRACT 8). */
+static jv
+without_lost(jv list, jv known)
+{
+	jv out = jv_array();
+
+	if (jv_get_kind(list) != JV_KIND_ARRAY) {
+		jv_free(out);
+		jv_free(known);
+		return list;
+	}
+	jv_array_foreach(list, i, one) {
+		jv names = jv_get_kind(one) == JV_KIND_OBJECT
+			       ? jv_at(jv_copy(one), "endpointNames")
+			       : jv_null();
+		bool lost = false;
+
+		if (jv_get_kind(names) == JV_KIND_ARRAY) {
+			jv_array_foreach(names, k, name) {
+				const char *text = jv_string_peek(name);
+
+				lost = lost ||
+				       (text && strcmp(text, "events") != 0 &&
+					   !expr_is(text) &&
+					   !jv_object_has(
+					       jv_copy(known), jv_copy(name)));
+				jv_free(name);
+			}
+		}
+		jv_free(names);
+		if (lost) {
+			char *name = arm_text(one, "name");
+
+			warn(name ? name : "enrichment",
+			    "left out: the template lacks the endpoint that "
+			    "it names");
+			free(name);
+			jv_free(one);
+		} else {
+			out = jv_array_append(out, one);
+		}
+	}
+	jv_free(list);
+	jv_free(known);
+	return out;
+}
+
+/* The names of all endpoints; invalid when one of them is not known yet. */
+static jv
+endpoint_names(jv endpoints)
+{
+	jv names = jv_object();
+
+	if (jv_get_kind(endpoints) == JV_KIND_OBJECT) {
+		jv_object_foreach(endpoints, type, list) {
+			jv_free(type);
+			if (jv_get_kind(list) == JV_KIND_ARRAY) {
+				jv_array_foreach(list, i, one) {
+					jv name = jv_at(one, "name");
+
+					if (jv_get_kind(name) !=
+						JV_KIND_STRING ||
+					    !jv_is_valid(names)) {
+						jv_free(name);
+						jv_free(names);
+						names = jv_invalid();
+					} else {
+						names = jv_object_set(
+						    names, name, jv_true());
+					}
+				}
+			}
+			jv_free(list);
+		}
+	}
+	jv_free(endpoints);
+	return names;
+}
+
 static void
 seed_identities(struct seed *d, jv identity)
 {
@@ -600,7 +686,20 @@ seed_hub(struct seed *d)
 		jv endpoints =
 		    seed_endpoints(d, jv_at(jv_copy(routing), "endpoints"));
 
+		jv names = endpoint_names(jv_copy(endpoints));
+		jv routes = jv_at(jv_copy(routing), "routes");
+		jv more = jv_at(jv_copy(routing), "enrichments");
+
 		routing = jv_put(routing, "endpoints", endpoints);
+		if (jv_is_valid(names) && jv_get_kind(routes) == JV_KIND_ARRAY)
+			routing = jv_put(routing, "routes",
+			    without_lost(jv_copy(routes), jv_copy(names)));
+		if (jv_is_valid(names) && jv_get_kind(more) == JV_KIND_ARRAY)
+			routing = jv_put(routing, "enrichments",
+			    without_lost(jv_copy(more), jv_copy(names)));
+		jv_free(names);
+		jv_free(routes);
+		jv_free(more);
 		properties = jv_put(properties, "routing", routing);
 	} else {
 		jv_free(routing);
