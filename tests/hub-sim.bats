@@ -411,7 +411,7 @@ EOF
     sim 0 --log "$D/log" -- 'ask -o /dev/null "https://c.blob.core.windows.net/x?sv=1&sig=SECRET%3D&se=2" -H "Authorization: Bearer SECRET"
         ask -o /dev/null "$entra" -d "$form&client_secret=$AZURE_CLIENT_SECRET"'
     [ "$(wc -l <"$D/log")" -eq 2 ]
-    ! grep -q 'SECRET\|hub-sim-secret' "$D/log"
+    run -1 grep 'SECRET\|hub-sim-secret' "$D/log"
     run jq -r '[.host, .method, .path, .query, .status] | join(" ")' "$D/log"
     [ "${lines[0]}" = "c.blob.core.windows.net GET /x sv=1&sig=****&se=2 501" ]
     [ "${lines[1]}" = "login.microsoftonline.com POST /22222222-2222-2222-2222-222222222222/oauth2/v2.0/token  200" ]

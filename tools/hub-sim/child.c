@@ -11,7 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
+static const char name_bytes[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				 "abcdefghijklmnopqrstuvwxyz0123456789_";
 
 /* Taken out whatever the case: some programs read https_proxy. */
 static const char *const unwanted[] = { "HTTPS_PROXY", "HTTP_PROXY",
@@ -74,8 +75,9 @@ env_set(struct env *e, const char *name, const char *value)
 void
 env_print(const struct env *e)
 {
+	/* A name may hold any byte but =, and this text is for a shell. */
 	for (char **at = environ; *at; at++)
-		if (is_unwanted(*at))
+		if (is_unwanted(*at) && (*at)[strspn(*at, name_bytes)] == '=')
 			printf("unset %.*s\n", (int)strcspn(*at, "="), *at);
 	for (size_t i = e->count - e->set; i < e->count; i++) {
 		const char *text = e->list[i];

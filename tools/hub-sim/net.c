@@ -57,6 +57,7 @@ struct conn {
 	size_t sent;
 	int64_t due; /* DELAYED, LINGERING: by net_ms() */
 	struct sim_reply reply;
+	const struct fault *fault; /* what meets this request, or NULL */
 };
 
 struct net {
@@ -101,7 +102,7 @@ split_address(const char *where, char host[64], char port[8], struct err *e)
 		    "is no address to listen on (say ADDR:PORT)");
 	memcpy(host, where, len);
 	host[len] = '\0';
-	(void)strcpy(port, colon + 1);
+	(void)snprintf(port, 8, "%s", colon + 1);
 	return 0;
 }
 
@@ -109,7 +110,7 @@ split_address(const char *where, char host[64], char port[8], struct err *e)
 static int
 name_address(struct net *n, struct err *e)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { 0 };
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&a;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a;
 	socklen_t len = sizeof a;
@@ -840,21 +841,21 @@ refuse(struct conn *c)
 	}
 }
 
-/* Takes one request to its room and gives the fault that meets it. */
-static const struct fault *
+/* Takes one request to its room, unless a fault meets it before. */
+static void
 answer(struct net *n, struct conn *c)
 {
-	const struct fault *f = NULL;
+	const struct fault *f;
 	struct sim_request q;
 	char *host, *path;
 
 	n->requests++;
 	if (c->refused) {
 		refuse(c);
-		return NULL;
+		return;
 	}
 	q = request_of(c, &host, &path);
-	f = fault_pick(n->faults, &q);
+	c->fault = f = fault_pick(n->faults, &q);
 	if (!f || f->applied)
 		sim_route(n->sim, &q, &c->reply);
 	if (f && (f->kind == FAULT_STATUS || f->kind == FAULT_EMPTY ||
@@ -869,7 +870,6 @@ answer(struct net *n, struct conn *c)
 		    f);
 	free(host);
 	free(path);
-	return f;
 }
 
 static void
@@ -881,8 +881,11 @@ undo(struct conn *c)
 }
 
 static void
-reply(struct net *n, struct conn *c, const struct fault *f)
+reply(struct net *n, struct conn *c)
 {
+	const struct fault *f = c->fault;
+
+	c->fault = NULL;
 	if (f && f->kind == FAULT_HANG) {
 		c->state = HANGING;
 		return;
@@ -911,39 +914,33 @@ static void
 turn(struct net *n)
 {
 	struct conn *first = NULL, *next;
-	const struct fault **faults;
-	size_t count = 0, i = 0;
 	bool failed;
 
 	for (struct conn *c = n->ready; c; c = next) {
 		next = c->next_ready;
 		c->next_ready = first;
 		first = c;
-		count++;
 	}
 	n->ready = NULL;
-	if (!count)
+	if (!first)
 		return;
-	faults = xcalloc(count, sizeof *faults);
 	store_begin(n->sim);
 	for (struct conn *c = first; c; c = c->next_ready)
-		faults[i++] = answer(n, c);
+		answer(n, c);
 	failed = store_commit(n->sim) != 0;
 	if (failed)
 		warn(NULL,
 		    "the state could not be written, all requests of "
 		    "this turn are answered with 503: %s",
 		    store_reason(n->sim));
-	i = 0;
 	for (struct conn *c = first; c; c = next) {
 		next = c->next_ready;
 		c->next_ready = NULL;
 		if (failed && !c->refused)
 			undo(c);
-		reply(n, c, faults[i++]);
+		reply(n, c);
 		watch(n, c);
 	}
-	free(faults);
 	if (n->log && fflush(n->log))
 		n->log = NULL;
 }
@@ -1060,10 +1057,9 @@ net_close(struct net *n)
 {
 	if (!n)
 		return;
-	while (n->all) {
-		close_conn(n, n->all);
-		free_gone(n);
-	}
+	for (struct conn *c = n->all; c; c = c->next)
+		close_conn(n, c);
+	free_gone(n);
 	if (n->listener != -1)
 		(void)close(n->listener);
 	if (n->epoll != -1)

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -46,10 +47,10 @@ sim_http_time(int64_t ms, char out[32])
 
 	(void)gmtime_r(&seconds, &t);
 	(void)snprintf(out, 32, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
-	    days + 3 * t.tm_wday, (unsigned)t.tm_mday % 100,
-	    months + 3 * t.tm_mon, ((unsigned)t.tm_year + 1900) % 10000,
-	    (unsigned)t.tm_hour % 100, (unsigned)t.tm_min % 100,
-	    (unsigned)t.tm_sec % 100);
+	    days + (ptrdiff_t)3 * t.tm_wday, (unsigned)t.tm_mday % 100,
+	    months + (ptrdiff_t)3 * t.tm_mon,
+	    ((unsigned)t.tm_year + 1900) % 10000, (unsigned)t.tm_hour % 100,
+	    (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100);
 }
 
 static int
