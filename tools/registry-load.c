@@ -76,6 +76,12 @@ struct load {
 	bool retry;    /* some failure may be cured by trying again */
 };
 
+static const char *
+mode_of(const struct load *l, uint32_t i)
+{
+	return record_mode_name((enum record_mode)l->ledger->entry[i].mode);
+}
+
 static void
 outcome(struct load *l, uint32_t i, const char *tried, const char *code,
     const char *text, bool retry)
@@ -179,7 +185,8 @@ single_done(const struct converge_result *r, void *ctx)
 		break;
 	case CONVERGE_FAILED:
 		fail(s.l, s.i, r->tried, r->code, r->err.text, retry);
-		if (retry && ++s.l->silent > 2 * http_jobs())
+		/* All that are under way fail: that is the hub, not they. */
+		if (retry && ++s.l->silent >= 4 && s.l->silent >= http_jobs())
 			stop(s.l, &r->err);
 		break;
 	}
@@ -208,193 +215,89 @@ single(struct load *l, uint32_t i)
 
 /* -- a hundred at a time -------------------------------------------------- */
 
-struct bulk {
-	struct load *l;
-	struct buf body;
-	uint32_t entry[BULK_ENTRIES];
-	size_t count;
-};
-
-/* Which entry of the call an error is about; the last one is "none". */
-static size_t
-entry_of(const struct bulk *b, const struct bulk_error *error)
-{
-	uint64_t key[2];
-	size_t k;
-
-	if (!error->id || strlen(error->id) > 128 ||
-	    (error->module && strlen(error->module) > 128))
-		return b->count;
-	ledger_key(error->id, error->module, key);
-	for (k = 0; k < b->count; k++)
-		if (memcmp(b->l->ledger->entry[b->entry[k]].key, key,
-			sizeof key) == 0)
-			break;
-	return k;
-}
-
 static void
 look(struct load *l, uint32_t i, bool doubt)
 {
 	struct ledger_entry *e = &l->ledger->entry[i];
 
-	if (e->state != LEDGER_TODO)
-		return;
 	e->state = LEDGER_LOOK;
 	if (doubt)
 		e->flags |= LOAD_DOUBT;
 }
 
 static void
-bulk_error(
-    struct load *l, uint32_t i, const struct bulk_error *error, bool repeated)
+said(void *ctx, uint32_t i, const struct bulk_result *r)
 {
+	struct load *l = ctx;
 	struct ledger_entry *e = &l->ledger->entry[i];
-	const char *tried = record_mode_name((enum record_mode)e->mode);
-	bool deletes = load_deletes(e);
+	const char *tried = record_mode_name(load_bulk_mode(e));
+	bool exists =
+	    r->says == BULK_EXISTS && (e->mode != RECORD_CREATE || r->doubt);
 
-	if (e->state != LEDGER_TODO)
-		return; /* an error and a warning */
-	if (error->says == BULK_EXISTS && e->mode == RECORD_CREATE && !repeated)
-		fail(l, i, "create", error->code, error->text, false);
-	else if (error->says == BULK_MISSING && deletes)
-		settle(l, i, LEDGER_EQUAL, "delete"); /* gone is gone */
-	else if (error->says == BULK_EXISTS || error->says == BULK_LOOK)
-		look(l, i, repeated);
+	if (r->says == BULK_LOOK || exists ||
+	    (r->says == BULK_APPLIED && load_unsure(l->plan, i, l->step)))
+		look(l, i, r->doubt);
+	else if (r->says == BULK_APPLIED)
+		settle(l, i, LEDGER_APPLIED, tried);
+	else if (r->says == BULK_MISSING && load_deletes(e))
+		settle(l, i, LEDGER_EQUAL, tried); /* gone is gone */
 	else
-		fail(l, i, tried, error->code, error->text, false);
+		fail(l, i, tried, r->code, r->text, false);
+}
+
+/* Modules of a disabled device are answered with 401, key right or not. */
+static bool
+denied(void *ctx, const struct err *e)
+{
+	struct load *l = ctx;
+
+	if (l->step == LOAD_MODULES || l->step == LOAD_DELETE_MODULES)
+		return false;
+	stop(l, e);
+	return true;
 }
 
 static void
-bulk_done(struct http_reply *r, void *ctx)
-{
-	struct bulk *b = ctx;
-	struct load *l = b->l;
-	struct bulk_answer answer = { 0 };
-	struct err e;
-	char code[64];
-	bool refused = hub_check(l->hub, r, hub_name(l->hub), code, &e) != 0;
-	bool doubt = r->ambiguous || r->attempts > 1;
-
-	if ((r->status == 200 || r->status == 400) &&
-	    bulk_read(buf_peek(&r->body), &answer) == 0) {
-		bool whole = answer.successful && r->status == 200;
-
-		for (size_t n = 0; n < answer.count; n++) {
-			size_t k = entry_of(b, &answer.error[n]);
-
-			if (k < b->count)
-				bulk_error(l, b->entry[k], &answer.error[n],
-				    r->attempts > 1);
-			else
-				whole = false;
-		}
-		/* Is an entry applied when another fails?  UNCONFIRMED. */
-		for (size_t k = 0; k < b->count; k++)
-			if (l->ledger->entry[b->entry[k]].state != LEDGER_TODO)
-				continue;
-			else if (whole &&
-				 !load_unsure(l->plan, b->entry[k], l->step))
-				settle(
-				    l, b->entry[k], LEDGER_APPLIED, "create");
-			else
-				look(l, b->entry[k], true);
-	} else if (refused && (r->status == 401 || r->status == 403) &&
-		   l->step != LOAD_MODULES && l->step != LOAD_DELETE_MODULES) {
-		stop(l, &e);
-	} else {
-		for (size_t k = 0; k < b->count; k++)
-			look(l, b->entry[k], doubt);
-	}
-	bulk_free(&answer);
-	free(b);
-}
-
-static void
-bulk_send(struct load *l, struct bulk *b)
-{
-	struct http_request r;
-
-	if (b->count == 0 || l->stop != DONE) {
-		buf_wipe(&b->body);
-		free(b);
-		return;
-	}
-	buf_char(&b->body, ']');
-	r = hub_request(l->hub, "POST", NULL, "/devices");
-	r.body = b->body;
-	b->body = (struct buf)BUF_INIT;
-	r.repeat = HTTP_ONCE;
-	r.expect_json = true;
-	r.pace = l->pace;
-	r.cost = (double)b->count;
-	r.audit = "bulk";
-	r.audit_id = xasprintf("%zu entries", b->count);
-	r.done = bulk_done;
-	r.ctx = b;
-	http_send(l->http, &r);
-}
-
-static struct bulk *
-bulk_add(struct load *l, struct bulk *b, uint32_t i)
+bulk(struct load *l, struct bulk *b, uint32_t i)
 {
 	struct buf line = BUF_INIT;
 	struct record rec = { 0 };
 	struct err e;
 
-	if (b && (b->count == BULK_ENTRIES || b->body.len > BULK_BYTES)) {
-		bulk_send(l, b);
-		b = NULL;
-	}
-	if (!b) {
-		b = xcalloc(1, sizeof *b);
-		b->l = l;
-	}
 	ledger_text(l->ledger, i, &line);
 	if (record_read(buf_peek(&line), &rec, &e))
 		bug("a record that was read before is none: %s", e.text);
-	buf_char(&b->body, b->count ? ',' : '[');
-	entry_bulk(&rec, load_bulk_mode(&l->ledger->entry[i]),
-	    load_form(l->plan, i, l->step), load_scope(l->plan, i), &b->body);
-	b->entry[b->count++] = i;
+	bulk_add(b, &rec, load_bulk_mode(&l->ledger->entry[i]),
+	    load_form(l->plan, i, l->step), load_scope(l->plan, i), i);
 	record_free(&rec);
 	buf_wipe(&line);
-	return b;
 }
 
 /* -- the plan ------------------------------------------------------------- */
-
-/* False, and said so, when what it stands on was not made. */
-static bool
-has_ground(struct load *l, uint32_t i)
-{
-	const char *why = load_obstacle(l->plan, i, l->step);
-
-	if (!why)
-		return true;
-	fail(l, i, record_mode_name((enum record_mode)l->ledger->entry[i].mode),
-	    "NoGround", why, true);
-	return false;
-}
 
 static void
 run_step(struct load *l, enum load_step step)
 {
 	struct ledger *g = l->ledger;
-	struct bulk *b = NULL;
+	struct bulk *b = bulk_open(l->hub, l->http, l->pace, said, denied, l);
 
 	l->step = step;
 	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++) {
-		if (!load_takes_part(l->plan, i, step) || !has_ground(l, i))
+		const char *why = load_obstacle(l->plan, i, step);
+
+		if (!load_takes_part(l->plan, i, step))
 			continue;
-		if (load_goes_in_bulk(&g->entry[i], step))
-			b = bulk_add(l, b, i);
+		if (why)
+			fail(l, i, mode_of(l, i), "NoGround", why, true);
+		else if (load_goes_in_bulk(&g->entry[i], step))
+			bulk(l, b, i);
 		else
 			g->entry[i].state = LEDGER_LOOK;
 	}
-	if (b)
-		bulk_send(l, b);
+	if (l->stop == DONE)
+		bulk_flush(b);
 	http_drain(l->http);
+	bulk_close(b);
 	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++)
 		if (g->entry[i].state == LEDGER_LOOK)
 			single(l, i);
@@ -422,30 +325,18 @@ run(struct load *l)
 static void
 print_plan(struct load *l)
 {
-	struct ledger *g = l->ledger;
 	struct buf b = BUF_INIT;
 	double operations = 0;
 
 	for (int s = 0; s < LOAD_STEPS; s++) {
-		long records = 0, calls = 0;
+		long calls, n = load_count(l->plan, (enum load_step)s, &calls);
 
-		for (uint32_t i = 0; s != LOAD_SCOPES && i < g->count; i++) {
-			if (!load_takes_part(l->plan, i, (enum load_step)s))
-				continue;
-			calls += records++ % BULK_ENTRIES == 0;
-			if (load_later(l->plan, i, (enum load_step)s))
-				g->entry[i].state = LEDGER_HELD;
-			if (!load_goes_in_bulk(&g->entry[i], (enum load_step)s))
-				calls = records;
-		}
-		if (s == LOAD_SCOPES)
-			records = calls = load_parents(l->plan);
-		if (!records)
+		if (!n)
 			continue;
-		operations += (double)records;
+		operations += (double)n;
 		buf_printf(&b,
 		    "{\"step\":\"%s\",\"records\":%ld,\"calls\":%ld}\n",
-		    load_step_name((enum load_step)s), records, calls);
+		    load_step_name((enum load_step)s), n, calls);
 	}
 	out_span(l->out, buf_peek(&b));
 	buf_free(&b);
@@ -472,9 +363,7 @@ finish(struct load *l)
 			continue;
 		if (!dry_run && state <= LEDGER_HELD) {
 			l->untried++;
-			outcome(l, i,
-			    record_mode_name(
-				(enum record_mode)g->entry[i].mode),
+			outcome(l, i, mode_of(l, i),
 			    state == LEDGER_TODO ? "NotTried" : "Unfinished",
 			    "the run was stopped", true);
 		}

@@ -1,14 +1,54 @@
-/* bulk.c: answers to bulk calls; see bulk.h. */
+/* bulk.c: calls of a hundred records; see bulk.h. */
 #include "bulk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "entry.h"
+#include "ledger.h"
 
-void
-bulk_free(struct bulk_answer *a)
+enum {
+	ENTRIES = 100,      /* the service takes no more in one call */
+	BYTES = 256 * 1024, /* ours, so that memory stays small */
+};
+
+struct bulk {
+	struct hub *hub;
+	struct http *http;
+	struct pace *pace;
+	bulk_said *said;
+	bulk_denied *denied;
+	void *ctx;
+	struct call *next; /* being filled, or NULL */
+};
+
+struct call {
+	struct bulk *b;
+	struct buf body;
+	size_t count;
+	struct entry {
+		uint64_t key[2];
+		uint32_t tag;
+		bool said;
+	} entry[ENTRIES];
+};
+
+/* What the answer says of one entry.  Warnings too: they are BULK_LOOK. */
+struct complaint {
+	char *id, *module;
+	char code[64]; /* as the service spells it, name or number */
+	char *text;
+	enum bulk_says says;
+};
+
+struct answer {
+	bool successful;
+	struct complaint *error;
+	size_t count;
+};
+
+static void
+answer_free(struct answer *a)
 {
 	for (size_t i = 0; i < a->count; i++) {
 		free(a->error[i].id);
@@ -16,7 +56,7 @@ bulk_free(struct bulk_answer *a)
 		free(a->error[i].text);
 	}
 	free(a->error);
-	*a = (struct bulk_answer){ 0 };
+	*a = (struct answer){ 0 };
 }
 
 /* A name in the specification, a number in import logs: both are taken. */
@@ -50,7 +90,7 @@ without_entry(struct span text)
 }
 
 static int
-read_list(struct span list, bool warnings, struct bulk_answer *into)
+read_list(struct span list, bool warnings, struct answer *into)
 {
 	struct json_fault fault;
 	struct json a = { 0 }, one = { 0 };
@@ -64,7 +104,7 @@ read_list(struct span list, bool warnings, struct bulk_answer *into)
 	into->error = xrealloc(
 	    into->error, (into->count + a.count + 1) * sizeof *into->error);
 	for (size_t i = 0; i < a.count; i++) {
-		struct bulk_error *e = &into->error[into->count++];
+		struct complaint *e = &into->error[into->count++];
 		struct span id, module, code;
 		char *word;
 
@@ -73,7 +113,7 @@ read_list(struct span list, bool warnings, struct bulk_answer *into)
 		module = entry_member(&one, "moduleId");
 		code =
 		    entry_member(&one, warnings ? "warningCode" : "errorCode");
-		*e = (struct bulk_error){ 0 };
+		*e = (struct complaint){ 0 };
 		e->id = id.at ? json_string(id) : NULL;
 		e->module =
 		    module.at && module.len > 2 ? json_string(module) : NULL;
@@ -91,15 +131,15 @@ read_list(struct span list, bool warnings, struct bulk_answer *into)
 	return 0;
 }
 
-int
-bulk_read(struct span body, struct bulk_answer *into)
+/* -1: the body is no such answer. */
+static int
+answer_read(struct span body, struct answer *into)
 {
 	struct json_fault fault;
 	struct json j = { 0 };
 	struct span ok;
 	int rc = -1;
 
-	bulk_free(into);
 	if (json_scan(body, &j, &fault) == 0 && j.kind == JSON_OBJECT) {
 		ok = entry_member(&j, "isSuccessful");
 		into->successful = ok.at && *ok.at == 't';
@@ -110,4 +150,130 @@ bulk_read(struct span body, struct bulk_answer *into)
 	}
 	json_free(&j);
 	return rc;
+}
+
+static struct entry *
+entry_of(struct call *c, const struct complaint *error)
+{
+	uint64_t key[2];
+
+	if (!error->id || strlen(error->id) > 128 ||
+	    (error->module && strlen(error->module) > 128))
+		return NULL;
+	ledger_key(error->id, error->module, key);
+	for (size_t k = 0; k < c->count; k++)
+		if (memcmp(c->entry[k].key, key, sizeof key) == 0)
+			return &c->entry[k];
+	return NULL;
+}
+
+static void
+say(struct call *c, struct entry *e, enum bulk_says says, bool doubt,
+    const struct complaint *error)
+{
+	struct bulk_result r = { says, doubt, error ? error->code : NULL,
+		error ? error->text : NULL };
+
+	if (e->said)
+		return; /* an error and a warning */
+	e->said = true;
+	c->b->said(c->b->ctx, e->tag, &r);
+}
+
+static void
+answered(struct http_reply *r, void *ctx)
+{
+	struct call *c = ctx;
+	struct bulk *b = c->b;
+	struct answer a = { 0 };
+	struct err e;
+	char code[64];
+	bool again = r->attempts > 1, whole, denied;
+
+	denied = hub_check(b->hub, r, hub_name(b->hub), code, &e) != 0 &&
+		 (r->status == 401 || r->status == 403) &&
+		 b->denied(b->ctx, &e);
+	if ((r->status == 200 || r->status == 400) &&
+	    answer_read(buf_peek(&r->body), &a) == 0) {
+		whole = a.successful && r->status == 200;
+		for (size_t n = 0; n < a.count; n++) {
+			struct entry *of = entry_of(c, &a.error[n]);
+
+			if (of)
+				say(c, of, a.error[n].says, again, &a.error[n]);
+			else
+				whole = false;
+		}
+		/* Is an entry applied when another fails?  UNCONFIRMED. */
+		for (size_t k = 0; k < c->count; k++)
+			say(c, &c->entry[k], whole ? BULK_APPLIED : BULK_LOOK,
+			    true, NULL);
+	} else if (!denied) {
+		for (size_t k = 0; k < c->count; k++)
+			say(c, &c->entry[k], BULK_LOOK, r->ambiguous || again,
+			    NULL);
+	}
+	answer_free(&a);
+	free(c);
+}
+
+struct bulk *
+bulk_open(struct hub *hub, struct http *http, struct pace *pace,
+    bulk_said *said, bulk_denied *denied, void *ctx)
+{
+	struct bulk *b = xcalloc(1, sizeof *b);
+
+	*b = (struct bulk){ hub, http, pace, said, denied, ctx, NULL };
+	return b;
+}
+
+void
+bulk_flush(struct bulk *b)
+{
+	struct http_request r;
+	struct call *c = b->next;
+
+	if (!c)
+		return;
+	b->next = NULL;
+	buf_char(&c->body, ']');
+	r = hub_request(b->hub, "POST", NULL, "/devices");
+	r.body = c->body;
+	c->body = (struct buf)BUF_INIT;
+	r.repeat = HTTP_ONCE; /* the entries are looked at instead */
+	r.expect_json = true;
+	r.pace = b->pace;
+	r.cost = (double)c->count;
+	r.audit = "bulk";
+	r.audit_id = xasprintf("%zu entries", c->count);
+	r.done = answered;
+	r.ctx = c;
+	http_send(b->http, &r);
+}
+
+void
+bulk_add(struct bulk *b, const struct record *rec, enum record_mode mode,
+    enum entry_form form, const char *scope, uint32_t tag)
+{
+	struct call *c = b->next;
+
+	if (!c) {
+		c = b->next = xcalloc(1, sizeof *c);
+		c->b = b;
+	}
+	buf_char(&c->body, c->count ? ',' : '[');
+	entry_bulk(rec, mode, form, scope, &c->body);
+	ledger_key(rec->id, rec->module, c->entry[c->count].key);
+	c->entry[c->count++].tag = tag;
+	if (c->count == ENTRIES || c->body.len > BYTES)
+		bulk_flush(b);
+}
+
+void
+bulk_close(struct bulk *b)
+{
+	if (b->next)
+		buf_wipe(&b->next->body);
+	free(b->next);
+	free(b);
 }

@@ -1,38 +1,45 @@
 /*
- * bulk.h: what the answer to POST /devices says of each entry (CONTRACT 12.5).
+ * bulk.h: records sent a hundred at a time with POST /devices, and what became
+ * of each (CONTRACT 12.5).
  */
 #ifndef BULK_H
 #define BULK_H
 
-#include "json.h"
-
-enum {
-	BULK_ENTRIES = 100,      /* the service takes no more in one call */
-	BULK_BYTES = 256 * 1024, /* ours, so that memory stays small */
-};
+#include "entry.h"
+#include "hub.h"
 
 enum bulk_says {
+	BULK_APPLIED,
 	BULK_EXISTS,  /* the identity is there already */
 	BULK_MISSING, /* it, or its device, is not there */
-	BULK_LOOK,    /* not told apart from what a second try cures */
+	BULK_LOOK,    /* nobody can tell, or a second try may do better */
 	BULK_REFUSED,
 };
 
-struct bulk_error {
-	char *id, *module; /* module NULL: the device */
-	char code[64];     /* as the service spells it, name or number */
-	char *text;        /* may be NULL; nothing of the entry is in it */
+struct bulk_result {
 	enum bulk_says says;
+	bool doubt; /* the call, or an earlier try of it, may have done it */
+	const char *code, *text; /* the service's; NULL: none */
 };
 
-struct bulk_answer {
-	bool successful;
-	struct bulk_error *error; /* warnings too: they are BULK_LOOK */
-	size_t count;
-};
+/* Called once for each record, from http_wait() or the like. */
+typedef void bulk_said(
+    void *ctx, uint32_t tag, const struct bulk_result *result);
+/* The whole call was answered with 401 or 403.  True: nothing is said of its
+ * records; false: they are BULK_LOOK. */
+typedef bool bulk_denied(void *ctx, const struct err *e);
 
-/* -1: the body is no such answer.  Frees what into held before. */
-int bulk_read(struct span body, struct bulk_answer *into);
-void bulk_free(struct bulk_answer *a);
+struct bulk;
+
+struct bulk *bulk_open(struct hub *hub, struct http *http, struct pace *pace,
+    bulk_said *said, bulk_denied *denied, void *ctx);
+/* Sends what has come together when it is a full call.  No two records of one
+ * identity may be added before a flush. */
+void bulk_add(struct bulk *b, const struct record *rec, enum record_mode mode,
+    enum entry_form form, const char *scope, uint32_t tag);
+/* Sends the rest; waits for no answer. */
+void bulk_flush(struct bulk *b);
+/* Throws away what was not sent.  All answers must have come. */
+void bulk_close(struct bulk *b);
 
 #endif

@@ -486,9 +486,23 @@ load_bulk_mode(const struct ledger_entry *e)
 /* -- parents -------------------------------------------------------------- */
 
 long
-load_parents(const struct load_plan *p)
+load_count(struct load_plan *p, enum load_step step, long *calls)
 {
-	return (long)p->count;
+	struct ledger *l = p->ledger;
+	long n = 0, bulk = 0;
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		if (!load_takes_part(p, i, step))
+			continue;
+		n++;
+		bulk += load_goes_in_bulk(&l->entry[i], step);
+		if (load_later(p, i, step))
+			l->entry[i].state = LEDGER_HELD;
+	}
+	if (step == LOAD_SCOPES)
+		n = (long)p->count;
+	*calls = (bulk + 99) / 100 + n - bulk;
+	return n;
 }
 
 const char *

@@ -84,8 +84,9 @@ bool load_deletes(const struct ledger_entry *e);
 bool load_goes_in_bulk(const struct ledger_entry *e, enum load_step step);
 enum record_mode load_bulk_mode(const struct ledger_entry *e);
 
-/* How many different parents the records name. */
-long load_parents(const struct load_plan *p);
+/* How many records and calls the step has.  Counting the steps in their order
+ * plays the plan through: do it instead of running it. */
+long load_count(struct load_plan *p, enum load_step step, long *calls);
 /* Asks the hub for their scopes.  One that is not there has none. */
 int load_read_scopes(
     struct load_plan *p, struct hub *hub, struct http *http, struct err *e);
