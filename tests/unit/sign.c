@@ -1,6 +1,10 @@
 /* sign.c: the vectors of CONTRACT 11.1, and what connection strings hold. */
 #include "sign.h"
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,6 +61,100 @@ unbase64(const char *text, const char *want)
 	free(what);
 }
 
+/* A key and a certificate of it, as PEM. */
+static EVP_PKEY *
+make_pem(struct buf *pem, char print[21])
+{
+	EVP_PKEY *key = EVP_RSA_gen(2048);
+	X509 *cert = X509_new();
+	BIO *out = BIO_new(BIO_s_mem());
+	unsigned int n = 20;
+	char *at;
+	long len;
+
+	if (!key || !cert || !out)
+		bug("no key");
+	(void)ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+	(void)X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+	(void)X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+	(void)X509_set_pubkey(cert, key);
+	(void)X509_sign(cert, key, EVP_sha256());
+	(void)PEM_write_bio_X509(out, cert);
+	(void)PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
+	len = BIO_get_mem_data(out, &at);
+	buf_add(pem, at, (size_t)len);
+	(void)X509_digest(cert, EVP_sha1(), (unsigned char *)print, &n);
+	BIO_free(out);
+	X509_free(cert);
+	return key;
+}
+
+/* One of the three parts of a JWT, decoded. */
+static struct buf
+jwt_part(const char *jwt, int which)
+{
+	struct buf text = BUF_INIT, raw = BUF_INIT;
+
+	while (which--)
+		jwt = strchr(jwt, '.') + 1;
+	buf_add(&text, jwt, strcspn(jwt, "."));
+	for (size_t i = 0; i < text.len; i++)
+		text.at[i] = text.at[i] == '-'   ? '+'
+			     : text.at[i] == '_' ? '/'
+						 : text.at[i];
+	while (text.len % 4)
+		buf_char(&text, '=');
+	check(sign_unbase64(&raw, text.at) == 0, "a part is base64url");
+	buf_free(&text);
+	return raw;
+}
+
+static void
+test_jwt(void)
+{
+	struct buf pem = BUF_INIT, jwt = BUF_INIT, part, want = BUF_INIT;
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	char print[21];
+	EVP_PKEY *key = make_pem(&pem, print);
+	size_t head;
+
+	check(sign_jwt(&jwt, buf_peek(&pem), "https://login/t", "c1",
+		  1700000000) == 0,
+	    "a JWT is signed");
+	part = jwt_part(jwt.at, 0);
+	buf_text(&want, "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"x5t\":\"");
+	buf_base64(&want, print, 20);
+	for (size_t i = 0; i < want.len; i++)
+		want.at[i] = want.at[i] == '+' ? '-' : want.at[i];
+	want.len = strcspn(want.at, "=");
+	check(part.len > 40 && !memcmp(part.at, want.at, 38),
+	    "its head names the algorithm and the certificate");
+	buf_free(&part);
+	part = jwt_part(jwt.at, 1);
+	check(strstr(part.at,
+		  "\"aud\":\"https://login/t\",\"iss\":\"c1\","
+		  "\"sub\":\"c1\",\"nbf\":1699999940,\"exp\":1700000600,"
+		  "\"jti\":\""),
+	    "its claims say for whom, by whom and how long");
+	buf_free(&part);
+	part = jwt_part(jwt.at, 2);
+	head = (size_t)(strrchr(jwt.at, '.') - jwt.at);
+	check(EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+		  EVP_DigestVerify(ctx, (unsigned char *)part.at, part.len,
+		      (unsigned char *)jwt.at, head) == 1,
+	    "its signature is right");
+	buf_free(&part);
+	buf_clear(&jwt);
+	pem.at[strlen(pem.at) / 2] = '\0';
+	check(sign_jwt(&jwt, span_of(pem.at), "u", "c", 1) == -1,
+	    "half a file signs nothing");
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	buf_free(&pem);
+	buf_free(&jwt);
+	buf_free(&want);
+}
+
 int
 main(void)
 {
@@ -105,6 +203,7 @@ main(void)
 	unbase64(" YWJj", NULL);
 	unbase64("YWJj\n", NULL);
 	unbase64("YW-_", NULL);
+	test_jwt();
 	printf("1..%d\n", tests);
 	return failures != 0;
 }

@@ -4,12 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rand.h>
-#include <openssl/sha.h>
-#include <openssl/x509.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +15,7 @@
 
 #include "cloud.h"
 #include "doc.h"
+#include "sign.h"
 
 extern char **environ;
 
@@ -108,109 +103,18 @@ read_file(const char *path, struct buf *into, struct err *e)
 	return 0;
 }
 
-static void
-base64url(struct buf *into, const void *bytes, size_t len)
-{
-	size_t from = into->len;
-
-	buf_base64(into, bytes, len);
-	for (size_t i = from; i < into->len; i++)
-		if (into->at[i] == '+')
-			into->at[i] = '-';
-		else if (into->at[i] == '/')
-			into->at[i] = '_';
-	while (into->len > from && into->at[into->len - 1] == '=')
-		into->at[--into->len] = '\0';
-}
-
-static int
-sign_rs256(struct buf *jwt, EVP_PKEY *key)
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	unsigned char *sig = NULL;
-	size_t n = 0;
-	int rc = -1;
-
-	if (ctx &&
-	    EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
-	    EVP_DigestSign(ctx, NULL, &n, (unsigned char *)jwt->at, jwt->len) ==
-		1) {
-		sig = xmalloc(n);
-		if (EVP_DigestSign(ctx, sig, &n, (unsigned char *)jwt->at,
-			jwt->len) == 1) {
-			buf_char(jwt, '.');
-			base64url(jwt, sig, n);
-			rc = 0;
-		}
-	}
-	free(sig);
-	EVP_MD_CTX_free(ctx);
-	return rc;
-}
-
-/* Head and claims of the assertion that stands for the client's secret. */
-static int
-write_jwt(struct cred *c, const char *url, X509 *cert, struct buf *jwt)
-{
-	struct buf head = BUF_INIT, claims = BUF_INIT;
-	unsigned char id[16], print[SHA_DIGEST_LENGTH];
-	unsigned int n = sizeof print;
-	long t = (long)time(NULL);
-
-	if (RAND_bytes(id, sizeof id) != 1 ||
-	    X509_digest(cert, EVP_sha1(), print, &n) != 1)
-		return -1;
-	buf_text(&head, "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"x5t\":\"");
-	base64url(&head, print, n);
-	buf_text(&head, "\"}");
-	buf_printf(&claims,
-	    "{\"aud\":\"%s\",\"iss\":\"%s\",\"sub\":\"%s\",\"nbf\":%ld,"
-	    "\"exp\":%ld,\"jti\":\"",
-	    url, c->client, c->client, t - 60, t + 600);
-	base64url(&claims, id, sizeof id);
-	buf_text(&claims, "\"}");
-	base64url(jwt, head.at, head.len);
-	buf_char(jwt, '.');
-	base64url(jwt, claims.at, claims.len);
-	buf_free(&head);
-	buf_free(&claims);
-	return 0;
-}
-
 static int
 client_assertion(
     struct cred *c, const char *url, struct buf *jwt, struct err *e)
 {
 	struct buf pem = BUF_INIT;
-	BIO *in = NULL;
-	EVP_PKEY *key = NULL;
-	X509 *cert = NULL;
-	int rc = -1;
+	int rc = read_file(c->certificate, &pem, e);
 
-	if (read_file(c->certificate, &pem, e) != 0)
-		goto out;
-	in = BIO_new_mem_buf(pem.at, (int)pem.len);
-	key = in ? PEM_read_bio_PrivateKey(in, NULL, NULL, (void *)"") : NULL;
-	BIO_free(in);
-	in = BIO_new_mem_buf(pem.at, (int)pem.len);
-	cert = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
-	if (!key || !cert || EVP_PKEY_base_id(key) != EVP_PKEY_RSA) {
-		err_set(e, LOCAL_FAILURE, c->certificate,
+	if (rc == 0 && sign_jwt(jwt, buf_peek(&pem), url, c->client,
+			   (long)time(NULL)) != 0)
+		rc = err_set(e, LOCAL_FAILURE, c->certificate,
 		    "no PEM file with an RSA key and its certificate");
-		goto out;
-	}
-	if (write_jwt(c, url, cert, jwt) != 0 || sign_rs256(jwt, key) != 0) {
-		err_set(e, LOCAL_FAILURE, c->certificate, "cannot sign: %s",
-		    ERR_reason_error_string(ERR_get_error()));
-		goto out;
-	}
-	rc = 0;
-out:
-	ERR_clear_error();
 	buf_wipe(&pem);
-	BIO_free(in);
-	EVP_PKEY_free(key);
-	X509_free(cert);
 	return rc;
 }
 
@@ -296,7 +200,7 @@ take_token(struct cred *c, const char *audience, struct http_reply *r,
 }
 
 /* Why the endpoint refused: the first line of what it says, AADSTS code and
- * all; the lines after it are trace ids. */
+ * all; what follows are trace ids. */
 static int
 token_refused(struct cred *c, struct http_reply *r, struct err *e)
 {
@@ -309,8 +213,13 @@ token_refused(struct cred *c, struct http_reply *r, struct err *e)
 			text = text_member(jv_copy(body), "error");
 	}
 	jv_free(body);
-	if (text)
+	if (text) {
+		char *ids = strstr(text, " Trace ID:");
+
 		text[strcspn(text, "\r\n")] = '\0';
+		if (ids)
+			*ids = '\0';
+	}
 	(void)err_set(e,
 	    r->status == 429 || r->status >= 500 ? REMOTE_RETRY
 						 : REMOTE_REFUSED,

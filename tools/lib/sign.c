@@ -3,7 +3,12 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/err.h>
 #include <openssl/hmac.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 
 #include "msg.h"
@@ -89,4 +94,97 @@ sign_part(const char *connection_string, const char *name)
 		p += len + (p[len] == ';');
 	}
 	return NULL;
+}
+
+static void
+base64url(struct buf *into, const void *bytes, size_t len)
+{
+	size_t from = into->len;
+
+	buf_base64(into, bytes, len);
+	for (size_t i = from; i < into->len; i++)
+		if (into->at[i] == '+')
+			into->at[i] = '-';
+		else if (into->at[i] == '/')
+			into->at[i] = '_';
+	while (into->len > from && into->at[into->len - 1] == '=')
+		into->at[--into->len] = '\0';
+}
+
+static int
+sign_rs256(struct buf *jwt, EVP_PKEY *key)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned char *sig = NULL;
+	size_t n = 0;
+	int rc = -1;
+
+	if (ctx &&
+	    EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+	    EVP_DigestSign(ctx, NULL, &n, (unsigned char *)jwt->at, jwt->len) ==
+		1) {
+		sig = xmalloc(n);
+		if (EVP_DigestSign(ctx, sig, &n, (unsigned char *)jwt->at,
+			jwt->len) == 1) {
+			buf_char(jwt, '.');
+			base64url(jwt, sig, n);
+			rc = 0;
+		}
+	}
+	free(sig);
+	EVP_MD_CTX_free(ctx);
+	return rc;
+}
+
+/* Head and claims of the assertion that stands for the client's secret. */
+static int
+write_jwt(
+    struct buf *jwt, X509 *cert, const char *url, const char *client, long now)
+{
+	struct buf head = BUF_INIT, claims = BUF_INIT;
+	unsigned char id[16], print[SHA_DIGEST_LENGTH];
+	unsigned int n = sizeof print;
+
+	if (RAND_bytes(id, sizeof id) != 1 ||
+	    X509_digest(cert, EVP_sha1(), print, &n) != 1)
+		return -1;
+	buf_text(&head, "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"x5t\":\"");
+	base64url(&head, print, n);
+	buf_text(&head, "\"}");
+	buf_printf(&claims,
+	    "{\"aud\":\"%s\",\"iss\":\"%s\",\"sub\":\"%s\",\"nbf\":%ld,"
+	    "\"exp\":%ld,\"jti\":\"",
+	    url, client, client, now - 60, now + 600);
+	base64url(&claims, id, sizeof id);
+	buf_text(&claims, "\"}");
+	base64url(jwt, head.at, head.len);
+	buf_char(jwt, '.');
+	base64url(jwt, claims.at, claims.len);
+	buf_free(&head);
+	buf_free(&claims);
+	return 0;
+}
+
+int
+sign_jwt(struct buf *jwt, struct span pem, const char *url, const char *client,
+    long now)
+{
+	BIO *in = BIO_new_mem_buf(pem.at, (int)pem.len);
+	EVP_PKEY *key = NULL;
+	X509 *cert = NULL;
+	int rc = -1;
+
+	/* No question for a pass phrase: nobody may sit there. */
+	key = in ? PEM_read_bio_PrivateKey(in, NULL, NULL, (void *)"") : NULL;
+	BIO_free(in);
+	in = BIO_new_mem_buf(pem.at, (int)pem.len);
+	cert = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
+	BIO_free(in);
+	if (key && cert && EVP_PKEY_base_id(key) == EVP_PKEY_RSA &&
+	    write_jwt(jwt, cert, url, client, now) == 0)
+		rc = sign_rs256(jwt, key);
+	ERR_clear_error();
+	EVP_PKEY_free(key);
+	X509_free(cert);
+	return rc;
 }

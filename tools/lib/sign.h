@@ -14,6 +14,14 @@
 int sign_hub(struct buf *into, const char *resource, const char *key,
     const char *policy, long expiry);
 
+/*
+ * The assertion that stands for a client's secret: a JWT for url, signed RS256
+ * by the key in pem, which also holds the certificate that x5t names; valid
+ * from now (seconds since 1970) for ten minutes.  -1: no such key.
+ */
+int sign_jwt(struct buf *jwt, struct span pem, const char *url,
+    const char *client, long now);
+
 /* One part of "A=b;C=d=", name without case; malloc'd, NULL when absent. */
 char *sign_part(const char *connection_string, const char *name);
 
