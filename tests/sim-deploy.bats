@@ -31,7 +31,7 @@ END
 #!/bin/sh
 sed -n '1s/HTTP[^ ]* \([0-9]*\).*/\1/p' head
 END
-    cat >link <<'END'
+    cat >field <<'END'
 #!/bin/sh
 tr -d '\r' <head | sed -n "s/^$1: //Ip"
 END
@@ -45,9 +45,9 @@ END
     cat >finished <<'END'
 #!/bin/sh
 arm POST "$1" -d @"$2" >/dev/null
-arm GET "$(link location)"
+arm GET "$(field location)"
 END
-    chmod +x arm code link request finished
+    chmod +x arm code field request finished
     jq -n '{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
         contentVersion: "1.0.0.0", parameters: {}, resources: []}' >empty.json
     jq '.resources = [{type: "Microsoft.Devices/IotHubs", apiVersion: "2023-06-30",
@@ -164,7 +164,7 @@ END
     expect_status 0 sim -- '
         request out.json >body.json
         arm PUT $D/one -d @body.json | jq -r .properties.provisioningState; code
-        arm GET "$(link azure-asyncoperation)"; echo
+        arm GET "$(field azure-asyncoperation)"; echo
         arm GET $D/one | jq -c ".properties | .provisioningState, .outputs, [.outputResources[].id | split(\"/\")[-1]]"
         arm GET $G/deployments/one/operations |
             jq -c ".value[].properties | [.provisioningOperation, .statusCode, .targetResource.resourceName]"
@@ -193,7 +193,7 @@ same
     expect_status 0 sim --operation-ms 100000 -- '
         request hub.json >body.json
         arm PUT $D/one -d @body.json >/dev/null
-        arm GET "$(link azure-asyncoperation)"; echo
+        arm GET "$(field azure-asyncoperation)"; echo
         arm GET $D/one | jq -c ".properties | .provisioningState, .outputResources"
         arm PUT $D/one -d @body.json | jq -r .error.code; code
         arm POST $D/one/cancel; code
@@ -242,7 +242,7 @@ inline-secret'
         .resources[0]]' "$BATS_FILE_TMPDIR/hub.json" >"$BATS_FILE_TMPDIR/bad.json"
     expect_status 0 sim -- '
         request bad.json | arm PUT $D/one -d @- >/dev/null; code
-        arm GET "$(link azure-asyncoperation)" | jq -c ".status, .error.code, .error.details[0].code, (.error.details[0].message | fromjson | .code)"
+        arm GET "$(field azure-asyncoperation)" | jq -c ".status, .error.code, .error.details[0].code, (.error.details[0].message | fromjson | .code)"
         arm GET $D/one | jq -r ".properties.error.details[0].message" | od -c | grep -c "\\\\r  *\\\\n"
         arm GET $G/deployments/one/operations |
             jq -c ".value[].properties | [.targetResource.resourceName, .provisioningState, .statusCode, .statusMessage.httpStatusCode]"

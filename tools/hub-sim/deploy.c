@@ -486,11 +486,12 @@ operations_of(const struct target *t, const struct plan *p)
 
 	for (int i = 0; i < p->count; i++) {
 		const struct part *part = &p->part[i];
-		jv more = jv_object();
+		jv more;
 		int status;
 
 		if (part->state != PART_DONE && part->state != PART_FAILED)
 			continue;
+		more = jv_object();
 		if (part->state == PART_FAILED) {
 			status = failure_status(jv_copy(part->failure));
 			more = jv_put(more, "statusMessage",

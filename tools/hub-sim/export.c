@@ -411,7 +411,7 @@ has_word(const char *options, const char *word)
 	return false;
 }
 
-/* What was asked for by id and is not there. */
+/* What was asked for by id and is not there.  Borrows wanted. */
 static void
 look_for(struct export *x, jv wanted)
 {
@@ -501,7 +501,7 @@ export_group(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		free(type);
 		free(name);
 	}
-	look_for(&x, jv_copy(wanted));
+	look_for(&x, wanted);
 	jv_free(wanted);
 	if (count > MAX_EXPORT) {
 		jv_free(export_result(&x));
