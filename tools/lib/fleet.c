@@ -13,6 +13,7 @@ struct module {
 	struct span identity; /* in place.modules */
 	char *id;
 	struct buf twin;
+	bool gone;
 };
 
 /* One device on its way to the output. */
@@ -23,7 +24,8 @@ struct place {
 	size_t count;
 	long pending; /* answers it waits for */
 	bool gone;    /* deleted while we looked */
-	bool refused; /* a 401 for its modules: is it disabled? */
+	bool refused; /* its modules are not shown */
+	bool login;   /* its modules are asked for with an Entra token */
 };
 
 struct fleet {
@@ -33,7 +35,9 @@ struct fleet {
 	struct fleet_got *got;
 	struct place *place; /* a ring: next to write, how many in use */
 	size_t size, first, used;
-	long asked;             /* calls not answered yet */
+	long asked;        /* calls not answered yet */
+	struct hub *login; /* the same hub with an Entra token, or NULL */
+	bool no_login;
 	bool no_twins;          /* a basic tier has none (CONTRACT Annex A) */
 	uint64_t *with_modules; /* of whom the query knows modules; sorted */
 	size_t with_count;
@@ -41,7 +45,8 @@ struct fleet {
 	struct buf line;
 };
 
-enum what { IDENTITY, TWIN, MODULES, MODULE_TWIN };
+/* STATUS is IDENTITY again: its modules were refused. */
+enum what { IDENTITY, STATUS, TWIN, MODULES, MODULE_TWIN };
 
 struct call {
 	struct fleet *d;
@@ -60,12 +65,13 @@ ask(struct fleet *d, struct place *p, enum what what, size_t module)
 	char *id = hub_escape(p->id), *m = NULL;
 
 	*c = (struct call){ d, p, what, module };
-	if (what == IDENTITY) {
+	if (what == IDENTITY || what == STATUS) {
 		r = hub_request(d->hub, "GET", NULL, "/devices/%s", id);
 	} else if (what == TWIN) {
 		r = hub_request(d->hub, "GET", NULL, "/twins/%s", id);
 	} else if (what == MODULES) {
-		r = hub_request(d->hub, "GET", NULL, "/devices/%s/modules", id);
+		r = hub_request(p->login ? d->login : d->hub, "GET", NULL,
+		    "/devices/%s/modules", id);
 	} else {
 		m = hub_escape(p->module[module].id);
 		r = hub_request(
@@ -133,6 +139,17 @@ take_refused(struct fleet *d, struct place *p)
 		die(REMOTE_REFUSED, p->id,
 		    "its modules cannot be read: 401, though it is not "
 		    "disabled (the policy needs RegistryRead)");
+	if (!d->login && !d->no_login) {
+		d->login = hub_open_login(d->hub);
+		d->no_login = !d->login;
+	}
+	if (!d->no_login) {
+		/* What CONTRACT 12.4 says is said of keys. */
+		p->login = true;
+		ask(d, p, MODULES, 0);
+		return;
+	}
+	p->refused = true;
 	edge = entry_path(buf_peek(&p->identity), "capabilities", "iotEdge");
 	if (!edge.at || *edge.at != 't')
 		return;
@@ -151,10 +168,10 @@ answered(struct http_reply *reply, void *ctx)
 	struct place *p = c.p;
 	struct err e;
 	char code[64];
-	struct buf *into = c.what == IDENTITY  ? &p->identity
-			   : c.what == TWIN    ? &p->twin
-			   : c.what == MODULES ? &p->modules
-					       : &p->module[c.module].twin;
+	struct buf *into = c.what == TWIN          ? &p->twin
+			   : c.what == MODULES     ? &p->modules
+			   : c.what == MODULE_TWIN ? &p->module[c.module].twin
+						   : &p->identity;
 
 	free(ctx);
 	p->pending--;
@@ -165,22 +182,26 @@ answered(struct http_reply *reply, void *ctx)
 		reply->body = (struct buf)BUF_INIT;
 		if (c.what == MODULES)
 			take_modules(c.d, p);
-		else if (c.what == IDENTITY && p->refused)
+		else if (c.what == STATUS)
 			take_refused(c.d, p);
+	} else if (c.what == MODULES && p->login && e.status != REMOTE_RETRY) {
+		p->login = false;
+		c.d->no_login = true;
+		ask(c.d, p, STATUS, 0);
 	} else if (c.what == MODULES && reply->status == 401) {
-		p->refused = true;
-		ask(c.d, p, IDENTITY, 0);
+		ask(c.d, p, STATUS, 0);
 	} else if (strcmp(code, "OperationNotAvailableInCurrentTier") == 0 &&
 		   (c.what == TWIN || c.what == MODULE_TWIN)) {
 		if (!c.d->no_twins)
 			warn(hub_name(c.d->hub), "its tier has no twins");
 		c.d->no_twins = true;
 	} else if (is_missing(&e, code)) {
-		/* A module that went leaves no line; a twin that is not there
-		 * may still have its device. */
+		/* A twin that is not there may still have its device. */
 		if (c.what == TWIN)
 			ask(c.d, p, IDENTITY, 0);
-		else if (c.what != MODULE_TWIN)
+		else if (c.what == MODULE_TWIN)
+			p->module[c.module].gone = true;
+		else
 			p->gone = true;
 	} else {
 		die_err(&e);
@@ -290,6 +311,8 @@ write_device(struct fleet *d, struct place *p)
 		struct json own = { 0 }, its = { 0 };
 		struct buf id = BUF_INIT;
 
+		if (m->gone)
+			continue;
 		if (m->identity.at)
 			scan(m->identity, p->id, &own);
 		if (m->twin.len)
@@ -433,9 +456,9 @@ write_ready(struct fleet *d, bool all)
 			d->got->devices++;
 			if (p->refused && has_modules(d, p->id)) {
 				warn(p->id,
-				    "its modules are left out: a shared access "
-				    "signature does not see them while it is "
-				    "disabled (--auth=login may)");
+				    "its modules are left out: a key does not "
+				    "show them while it is disabled "
+				    "(--auth=login may)");
 				d->got->hidden++;
 			} else if (p->refused) {
 				d->got->unlisted++;
@@ -653,6 +676,7 @@ fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
 	buf_wipe(&body);
 	json_free(&list);
 	buf_free(&d.line);
+	hub_close(d.login);
 	free(d.place);
 	free(d.with_modules);
 }

@@ -274,6 +274,23 @@ hub_open(struct http *http, const char *operand, const char *fallback_env,
 	return NULL;
 }
 
+struct hub *
+hub_open_login(const struct hub *same)
+{
+	struct hub *h;
+
+	/* As in hub_sku(): not where somebody would have to be found first. */
+	if (!same->key || !getenv("AZURE_CLIENT_ID") ||
+	    !getenv("AZURE_TENANT_ID"))
+		return NULL;
+	h = xcalloc(1, sizeof *h);
+	h->http = same->http;
+	h->host = xstrdup(same->host);
+	h->name = xstrdup(same->name);
+	h->from = xstrdup(same->from);
+	return h;
+}
+
 const char *
 hub_host(const struct hub *h)
 {

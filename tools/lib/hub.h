@@ -30,6 +30,9 @@ struct hub;
  */
 struct hub *hub_open(struct http *http, const char *operand,
     const char *fallback_env, struct err *e);
+/* The same hub with an Entra token, for what a key does not open (CONTRACT
+ * 12.4); NULL where no credentials stand ready in the environment. */
+struct hub *hub_open_login(const struct hub *same);
 const char *hub_host(const struct hub *h); /* contoso.azure-devices.net */
 const char *hub_name(const struct hub *h); /* contoso */
 bool hub_same(const struct hub *a, const struct hub *b);
