@@ -9,18 +9,22 @@
 
 #include "msg.h"
 
-/* Where a scan stands. */
+/* What a scan found.  Its functions take the place where something begins and
+ * give the place after it, or NULL: so the place stays in a register. */
 struct scan {
-	const char *p, *end;
-	const char *reason; /* set when it failed, at p */
+	const char *end;
+	const char *at;     /* where it failed */
+	const char *reason; /* and why */
 	bool altered;       /* a number since this was last cleared */
+	bool escaped;       /* the same of a string */
 };
 
-static int
-fail(struct scan *s, const char *reason)
+static const char *
+fail(struct scan *s, const char *p, const char *reason)
 {
-	s->reason = s->p < s->end ? reason : "unexpected end";
-	return -1;
+	s->at = p;
+	s->reason = p < s->end ? reason : "unexpected end";
+	return NULL;
 }
 
 static inline bool
@@ -35,28 +39,22 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static inline void
-skip_blank(struct scan *s)
+static inline const char *
+skip_blank(const char *p, const char *end)
 {
-	while (s->p < s->end && is_blank(*s->p))
-		s->p++;
-}
-
-static inline bool
-is_continuation(unsigned char c)
-{
-	return (c & 0xc0) == 0x80;
+	while (p < end && *p <= ' ' && is_blank(*p))
+		p++;
+	return p;
 }
 
 /*
- * One character beyond ASCII, at s->p.  The narrower limits of the second byte
- * keep out overlong forms, surrogates and what is above U+10FFFF.
+ * One character beyond ASCII.  The narrower limits of the second byte keep out
+ * overlong forms, surrogates and what is above U+10FFFF.
  */
-static int
-scan_utf8(struct scan *s)
+static const char *
+scan_utf8(struct scan *s, const char *p)
 {
-	const unsigned char *u = (const unsigned char *)s->p;
-	ptrdiff_t left = s->end - s->p;
+	const unsigned char *u = (const unsigned char *)p;
 	unsigned char low = 0x80, high = 0xbf;
 	int more;
 
@@ -71,15 +69,14 @@ scan_utf8(struct scan *s)
 		low = u[0] == 0xf0 ? 0x90 : 0x80;
 		high = u[0] == 0xf4 ? 0x8f : 0xbf;
 	} else {
-		return fail(s, "invalid UTF-8");
+		return fail(s, p, "invalid UTF-8");
 	}
-	if (left <= more || u[1] < low || u[1] > high)
-		return fail(s, "invalid UTF-8");
+	if (s->end - p <= more || u[1] < low || u[1] > high)
+		return fail(s, p, "invalid UTF-8");
 	for (int i = 2; i <= more; i++)
-		if (!is_continuation(u[i]))
-			return fail(s, "invalid UTF-8");
-	s->p += more + 1;
-	return 0;
+		if ((u[i] & 0xc0) != 0x80)
+			return fail(s, p, "invalid UTF-8");
+	return p + more + 1;
 }
 
 /* The first byte from p on that is no plain ASCII of a string. */
@@ -121,44 +118,57 @@ hex_value(char c)
 	return -1;
 }
 
-/* An escape, at s->p. */
-static int
-scan_escape(struct scan *s)
+static const char *
+scan_escape(struct scan *s, const char *p)
 {
-	s->p++;
-	if (s->p == s->end || !*s->p || !strchr("\"\\/bfnrtu", *s->p))
-		return fail(s, "unknown escape in string");
-	if (*s->p++ != 'u')
-		return 0;
-	for (int i = 0; i < 4; i++, s->p++)
-		if (s->p == s->end || hex_value(*s->p) < 0)
-			return fail(s, "bad \\u escape in string");
-	return 0;
+	p++;
+	if (p == s->end || !*p || !strchr("\"\\/bfnrtu", *p))
+		return fail(s, p, "unknown escape in string");
+	if (*p++ != 'u')
+		return p;
+	for (int i = 0; i < 4; i++, p++)
+		if (p == s->end || hex_value(*p) < 0)
+			return fail(s, p, "bad \\u escape in string");
+	return p;
 }
 
-/* A string, its opening quote at s->p. */
-static int
-scan_string(struct scan *s, bool *escaped)
+/* From what is no plain ASCII in a string to behind its end. */
+static const char *
+scan_odd_string(struct scan *s, const char *p)
 {
-	s->p++;
-	for (;;) {
-		s->p = skip_plain(s->p, s->end);
-		if (s->p == s->end)
-			return fail(s, NULL);
-		if (*s->p == '"') {
-			s->p++;
-			return 0;
+	while (p && p < s->end && *p != '"') {
+		if (*p == '\\') {
+			s->escaped = true;
+			p = scan_escape(s, p);
+		} else if ((unsigned char)*p < 0x20) {
+			return fail(s, p, "control byte in string");
+		} else {
+			p = scan_utf8(s, p);
 		}
-		if (*s->p == '\\') {
-			*escaped = true;
-			if (scan_escape(s))
-				return -1;
-		} else if ((unsigned char)*s->p < 0x20) {
-			return fail(s, "control byte in string");
-		} else if (scan_utf8(s)) {
-			return -1;
-		}
+		if (p)
+			p = skip_plain(p, s->end);
 	}
+	if (p == s->end)
+		return fail(s, p, NULL);
+	return p ? p + 1 : NULL;
+}
+
+/* Nearly all strings are plain. */
+static inline const char *
+scan_string(struct scan *s, const char *p)
+{
+	p = skip_plain(p + 1, s->end);
+	if (p < s->end && *p == '"')
+		return p + 1;
+	return scan_odd_string(s, p);
+}
+
+static inline const char *
+skip_digits(const char *p, const char *end)
+{
+	while (p < end && is_digit(*p))
+		p++;
+	return p;
 }
 
 /*
@@ -167,93 +177,72 @@ scan_string(struct scan *s, bool *escaped)
  * 15 places before the last: so what has no exponent, at most 15 digits, no
  * zero at the end of a fraction and at most three at its start stays as it is.
  */
-static int
-scan_number(struct scan *s)
+static const char *
+scan_number(struct scan *s, const char *p)
 {
-	const char *first, *start = s->p;
+	const char *start = p, *first, *end = s->end;
 	ptrdiff_t digits;
 
-	if (*s->p == '-')
-		s->p++;
-	first = s->p;
-	if (s->p == s->end || !is_digit(*s->p))
-		return fail(s, "bad number");
-	s->p++;
-	if (*first != '0')
-		while (s->p < s->end && is_digit(*s->p))
-			s->p++;
-	else if (s->p < s->end && is_digit(*s->p))
-		return fail(s, "number with a leading zero");
-	digits = s->p - first;
-	if (s->p < s->end && *s->p == '.') {
-		const char *fraction = ++s->p;
+	p += *p == '-';
+	first = p;
+	p = skip_digits(p, end);
+	digits = p - first;
+	if (digits == 0)
+		return fail(s, p, "bad number");
+	if (*first == '0' && digits > 1)
+		return fail(s, first + 1, "number with a leading zero");
+	if (p < end && *p == '.') {
+		const char *fraction = p + 1;
 
-		while (s->p < s->end && is_digit(*s->p))
-			s->p++;
-		if (s->p == fraction)
-			return fail(s, "bad number");
-		digits += s->p - fraction;
-		if (s->p[-1] == '0' || (*first == '0' && digits > 4 &&
-					   !memcmp(fraction, "0000", 4)))
+		p = skip_digits(fraction, end);
+		if (p == fraction)
+			return fail(s, p, "bad number");
+		digits += p - fraction;
+		if (p[-1] == '0' || (*first == '0' && digits > 4 &&
+					!memcmp(fraction, "0000", 4)))
 			s->altered = true;
 	} else if (*first == '0' && first > start) {
 		s->altered = true; /* -0: kept by a copy, lost by a sum */
 	}
-	if (s->p < s->end && (*s->p == 'e' || *s->p == 'E')) {
-		const char *exponent;
+	if (p < end && (*p == 'e' || *p == 'E')) {
+		const char *exponent = p + 1;
 
 		s->altered = true;
-		s->p++;
-		if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
-			s->p++;
-		exponent = s->p;
-		while (s->p < s->end && is_digit(*s->p))
-			s->p++;
-		if (s->p == exponent)
-			return fail(s, "bad number");
+		if (exponent < end && (*exponent == '+' || *exponent == '-'))
+			exponent++;
+		p = skip_digits(exponent, end);
+		if (p == exponent)
+			return fail(s, p, "bad number");
 	}
 	if (digits > 15)
 		s->altered = true;
-	return 0;
+	return p;
 }
 
-static int
-scan_word(struct scan *s, const char *word, size_t len)
+static const char *
+scan_word(struct scan *s, const char *p, const char *word, size_t len)
 {
-	if ((size_t)(s->end - s->p) < len || memcmp(s->p, word, len) != 0)
-		return fail(s, "unexpected word");
-	s->p += len;
-	return 0;
+	if ((size_t)(s->end - p) < len || memcmp(p, word, len) != 0)
+		return fail(s, p, "unexpected word");
+	return p + len;
 }
 
-static int
-scan_scalar(struct scan *s)
+static inline const char *
+scan_scalar(struct scan *s, const char *p)
 {
-	bool escaped;
-
-	switch (*s->p) {
+	switch (*p) {
 	case '"':
-		return scan_string(s, &escaped);
+		return scan_string(s, p);
 	case 't':
-		return scan_word(s, "true", 4);
+		return scan_word(s, p, "true", 4);
 	case 'f':
-		return scan_word(s, "false", 5);
+		return scan_word(s, p, "false", 5);
 	case 'n':
-		return scan_word(s, "null", 4);
-	case '-':
-	case '0':
-	case '1':
-	case '2':
-	case '3':
-	case '4':
-	case '5':
-	case '6':
-	case '7':
-	case '8':
-	case '9':
-		return scan_number(s);
+		return scan_word(s, p, "null", 4);
 	default:
-		return fail(s, "unexpected byte");
+		if (*p == '-' || is_digit(*p))
+			return scan_number(s, p);
+		return fail(s, p, "unexpected byte");
 	}
 }
 
@@ -269,29 +258,29 @@ new_member(struct json *j)
 }
 
 /* "name" and its colon; of the outermost object the name is kept. */
-static int
-scan_name(struct scan *s, struct json *j, bool outermost)
+static inline const char *
+scan_name(struct scan *s, const char *p, struct json *j, bool outermost)
 {
 	const char *start;
-	bool escaped = false;
 
-	skip_blank(s);
-	if (s->p == s->end || *s->p != '"')
-		return fail(s, "expected a member name");
-	start = s->p;
-	if (scan_string(s, &escaped))
-		return -1;
+	p = skip_blank(p, s->end);
+	if (p == s->end || *p != '"')
+		return fail(s, p, "expected a member name");
+	start = p;
+	s->escaped = false;
+	p = scan_string(s, p);
+	if (!p)
+		return NULL;
 	if (outermost) {
 		struct json_member *m = new_member(j);
 
-		m->name = (struct span){ start, (size_t)(s->p - start) };
-		m->escaped = escaped;
+		m->name = (struct span){ start, (size_t)(p - start) };
+		m->escaped = s->escaped;
 	}
-	skip_blank(s);
-	if (s->p == s->end || *s->p != ':')
-		return fail(s, "expected ':'");
-	s->p++;
-	return 0;
+	p = skip_blank(p, s->end);
+	if (p == s->end || *p != ':')
+		return fail(s, p, "expected ':'");
+	return p + 1;
 }
 
 enum json_kind
@@ -302,103 +291,102 @@ json_kind_of(struct span value)
 	return c == '-' || is_digit(c) ? JSON_NUMBER : (enum json_kind)c;
 }
 
-/* A value of the outermost list begins or has ended at s->p. */
-static inline void
-begin_member(struct scan *s, struct json *j)
+/* A value of the outermost list begins at p, or has ended there. */
+static void
+begin_member(struct scan *s, const char *p, struct json *j)
 {
 	struct json_member *m;
 
 	m = j->kind == JSON_OBJECT ? &j->member[j->count - 1] : new_member(j);
-	m->value.at = s->p;
+	m->value.at = p;
 	s->altered = false;
 }
 
-static inline void
-end_member(struct scan *s, struct json *j)
+static void
+end_member(struct scan *s, const char *p, struct json *j)
 {
 	struct json_member *m = &j->member[j->count - 1];
 
-	m->value.len = (size_t)(s->p - m->value.at);
+	m->value.len = (size_t)(p - m->value.at);
 	m->kind = json_kind_of(m->value);
 	m->altered = s->altered;
 	j->altered |= s->altered;
 }
 
-/* The value and all in it.  No recursion: open[] holds the brackets. */
-static int
-scan_value(struct scan *s, struct json *j)
+/* The value and all in it.  No recursion: close[] holds the brackets that are
+ * to come. */
+static const char *
+scan_value(struct scan *s, const char *p, struct json *j)
 {
-	char open[JSON_DEPTH];
+	const char *end = s->end;
+	char close[JSON_DEPTH + 1];
 	size_t depth = 0;
 
 	for (;;) {
-		skip_blank(s);
-		if (s->p == s->end)
-			return fail(s, NULL);
+		if (depth && close[depth] == '}') {
+			p = scan_name(s, p, j, depth == 1);
+			if (!p)
+				return NULL;
+		}
+		p = skip_blank(p, end);
+		if (p == end)
+			return fail(s, p, NULL);
 		if (depth == 0)
-			j->kind = json_kind_of((struct span){ s->p, 1 });
+			j->kind = json_kind_of((struct span){ p, 1 });
 		else if (depth == 1)
-			begin_member(s, j);
-		if (*s->p == '{' || *s->p == '[') {
+			begin_member(s, p, j);
+		if (*p == '{' || *p == '[') {
 			if (depth == JSON_DEPTH)
-				return fail(s, "nested too deep");
-			open[depth++] = *s->p++;
-			skip_blank(s);
-			if (s->p == s->end || *s->p != open[depth - 1] + 2) {
-				if (open[depth - 1] == '{' &&
-				    scan_name(s, j, depth == 1))
-					return -1;
+				return fail(s, p, "nested too deep");
+			close[++depth] = (char)(*p + 2); /* { } and [ ] */
+			p = skip_blank(p + 1, end);
+			if (p == end || *p != close[depth])
 				continue;
-			}
-			s->p++;
+			p++;
 			depth--;
-		} else if (scan_scalar(s)) {
-			return -1;
+		} else {
+			p = scan_scalar(s, p);
+			if (!p)
+				return NULL;
 		}
 		/* A value has ended; so may what holds it. */
-		for (;;) {
-			if (depth == 0) {
-				if (j->count == 0)
-					j->altered = s->altered;
-				return 0;
-			}
+		for (;; p++, depth--) {
+			if (depth == 0)
+				return p;
 			if (depth == 1)
-				end_member(s, j);
-			skip_blank(s);
-			if (s->p == s->end)
-				return fail(s, NULL);
-			if (*s->p != open[depth - 1] + 2)
+				end_member(s, p, j);
+			p = skip_blank(p, end);
+			if (p == end || *p != close[depth])
 				break;
-			s->p++;
-			depth--;
 		}
-		if (*s->p != ',')
-			return fail(s, open[depth - 1] == '{'
-					   ? "expected ',' or '}'"
-					   : "expected ',' or ']'");
-		s->p++;
-		if (open[depth - 1] == '{' && scan_name(s, j, depth == 1))
-			return -1;
+		if (p == end || *p != ',')
+			return fail(s, p,
+			    close[depth] == '}' ? "expected ',' or '}'"
+						: "expected ',' or ']'");
+		p++;
 	}
 }
 
 int
 json_scan(struct span text, struct json *into, struct json_fault *fault)
 {
-	struct scan s = { text.at, text.at + text.len, NULL, false };
+	struct scan s = { .end = text.at + text.len };
+	const char *p = skip_blank(text.at, s.end);
 
 	into->count = 0;
 	into->altered = false;
-	skip_blank(&s);
-	into->text.at = s.p;
-	if (scan_value(&s, into) == 0) {
-		into->text.len = (size_t)(s.p - into->text.at);
-		skip_blank(&s);
-		if (s.p == s.end)
+	into->text.at = p;
+	p = scan_value(&s, p, into);
+	if (p) {
+		if (into->count == 0)
+			into->altered = s.altered;
+		into->text.len = (size_t)(p - into->text.at);
+		p = skip_blank(p, s.end);
+		if (p == s.end)
 			return 0;
-		s.reason = "unexpected byte after the value";
+		(void)fail(&s, p, "unexpected byte after the value");
 	}
-	fault->offset = (size_t)(s.p - text.at);
+	fault->offset = (size_t)(s.at - text.at);
 	fault->reason = s.reason;
 	return -1;
 }
@@ -687,11 +675,11 @@ json_get(struct span text, const char *const path[], struct span *value,
 bool
 json_number_altered(struct span number)
 {
-	struct scan s = { number.at, number.at + number.len, NULL, false };
+	struct scan s = { .end = number.at + number.len };
 	bool altered = true;
 	jv v;
 
-	if (scan_number(&s) == 0 && !s.altered)
+	if (scan_number(&s, number.at) && !s.altered)
 		return false;
 	v = jv_parse_sized(number.at, (int)number.len);
 	if (jv_get_kind(v) == JV_KIND_NUMBER) {

@@ -29,21 +29,24 @@ enum known {
 	CAPABILITIES,
 	OTHERS, /* from here on nothing is read here */
 };
-static const char *const known[] = {
-	[ID] = "id",
-	[MODULE] = "moduleId",
-	[MODE] = "importMode",
-	[STATUS] = "status",
-	[CAPABILITIES] = "capabilities",
-	[OTHERS] = "statusReason",
-	"authentication",
-	"tags",
-	"properties",
-	"eTag",
-	"twinETag",
-	"deviceScope",
-	"parentScopes",
-	"managedBy",
+static const struct {
+	const char *name;
+	size_t len; /* as it is spelt, with its quotes */
+} known[] = {
+	[ID] = { "id", sizeof "id" + 1 },
+	[MODULE] = { "moduleId", sizeof "moduleId" + 1 },
+	[MODE] = { "importMode", sizeof "importMode" + 1 },
+	[STATUS] = { "status", sizeof "status" + 1 },
+	[CAPABILITIES] = { "capabilities", sizeof "capabilities" + 1 },
+	[OTHERS] = { "statusReason", sizeof "statusReason" + 1 },
+	{ "authentication", sizeof "authentication" + 1 },
+	{ "tags", sizeof "tags" + 1 },
+	{ "properties", sizeof "properties" + 1 },
+	{ "eTag", sizeof "eTag" + 1 },
+	{ "twinETag", sizeof "twinETag" + 1 },
+	{ "deviceScope", sizeof "deviceScope" + 1 },
+	{ "parentScopes", sizeof "parentScopes" + 1 },
+	{ "managedBy", sizeof "managedBy" + 1 },
 };
 enum { KNOWN = sizeof known / sizeof *known };
 
@@ -209,7 +212,10 @@ known_index(const struct json_member *m)
 	size_t i;
 
 	for (i = 0; i < KNOWN; i++)
-		if (json_name_is(m, known[i]))
+		if (m->escaped ? json_name_is(m, known[i].name)
+			       : m->name.len == known[i].len &&
+				     !memcmp(m->name.at + 1, known[i].name,
+					 m->name.len - 2))
 			break;
 	return i;
 }
@@ -243,8 +249,8 @@ record_read(struct span line, struct record *rec, struct err *e)
 		if (k == KNOWN)
 			continue;
 		if (seen & 1u << k)
-			return err_set(
-			    e, BAD_DATA, NULL, "%s is there twice", known[k]);
+			return err_set(e, BAD_DATA, NULL, "%s is there twice",
+			    known[k].name);
 		seen |= 1u << k;
 		if (k < OTHERS && read_member((enum known)k, m, rec, e))
 			return -1;
