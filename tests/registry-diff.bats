@@ -273,3 +273,32 @@ END
     [ "$output" = '{"id":"d2","path":"/tags/moved","b":true}' ]
     expect_pipe 0 "registry-edit --mode=create --drop=eTag a.txt | registry-diff a.txt -"
 }
+
+@test "a live hub against its dump, and against its clone" {
+    cat >fleet.txt <<'END'
+{"id":"edge","status":"enabled","authentication":{"symmetricKey":{"primaryKey":"QUJDREVGR0hJSktMTU5PUA==","secondaryKey":"UVJTVFVWV1hZWmFiY2RlZg=="},"type":"sas"},"capabilities":{"iotEdge":true}}
+{"id":"leaf#1","status":"enabled","authentication":{"symmetricKey":{"primaryKey":"bGVhZmxlYWZsZWFmbGVhZg==","secondaryKey":"bGVhZmxlYWZsZWFmbGVhZg=="},"type":"sas"},"deviceScope":"ms-azure-iot-edge://edge-1","tags":{"site":"x"},"properties":{"desired":{"n":1.0}}}
+{"id":"leaf#1","moduleId":"m","status":"enabled","authentication":{"symmetricKey":{"primaryKey":"bW9kdWxlbW9kdWxlbW9kdQ==","secondaryKey":"bW9kdWxlbW9kdWxlbW9kdQ=="},"type":"sas"}}
+{"id":"off","status":"disabled","statusReason":"lost","authentication":{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":"0123456789ABCDEF0123456789ABCDEF01234567","secondaryThumbprint":"0123456789ABCDEF0123456789ABCDEF01234567"}}}
+END
+    cat >script <<'END'
+registry-dump -q -o dump.txt
+registry-diff dump.txt contoso
+registry-diff fleet.txt dump.txt
+hub-export -g west-rg contoso | tmpl-rewrite --name contoso-east --location eastus |
+    key-inject | tmpl-deploy -q -g east-rg >/dev/null
+registry-load -q <dump.txt >outcomes
+registry-diff >differences
+[ ! -s differences ]
+registry-edit --where='.id == "leaf#1" and $moduleId == null' dump.txt |
+    registry-edit --mode=updateTwin --set='tags.site="y"' |
+    registry-load -q >outcomes
+registry-diff && exit 99
+registry-diff dump.txt || exit 42
+END
+    expect_status 42 hub-sim --from "$ROOT/examples/contoso.json" \
+        --group west-rg --registry fleet.txt --dest contoso-east -- \
+        bash -euo pipefail script
+    has '{"id":"leaf#1","path":"/tags/site","a":"x","b":"y"}'
+    [ "$(grep -c '"path"' <<<"$output")" -eq 2 ]
+}
