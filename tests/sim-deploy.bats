@@ -95,9 +95,10 @@ westus
   "contentVersion": "1.0.0.0", /* comment
   */
   "parameters": {
+    "given": {"type": "string", "defaultValue": "two
+      lines: https://x // no comment"},
     "extra_param": { // comment "here"
-      "type": "string", "metadata": {"description": "two
-        lines: https://x"}
+      "type": "string"
     }
   },
   "resources": []
@@ -106,8 +107,8 @@ END
     expect_status 0 sim -- 'arm POST $D/one/validate --data-binary @'"$BATS_FILE_TMPDIR/az.txt"' |
         jq -c ".error.code, .error.message, .error.additionalInfo"; code'
     has '"InvalidTemplate"' '400' \
-        "Deployment template validation failed: 'The value for the template parameter 'extra_param' at line '6' and column '20' is not provided. Please see https://aka.ms/arm-create-parameter-file for usage details.'." \
-        '[{"type":"TemplateViolation","info":{"lineNumber":6,"linePosition":20,"path":"properties.template.parameters.extra_param"}}]'
+        "Deployment template validation failed: 'The value for the template parameter 'extra_param' at line '8' and column '20' is not provided. Please see https://aka.ms/arm-create-parameter-file for usage details.'." \
+        '[{"type":"TemplateViolation","info":{"lineNumber":8,"linePosition":20,"path":"properties.template.parameters.extra_param"}}]'
 }
 
 @test "bad templates are refused, each with its reason" {

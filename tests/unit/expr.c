@@ -139,40 +139,48 @@ test_is(void)
 	    "what is an expression", "");
 }
 
+/* "[" head, n times more, tail "]" */
+static char *
+repeated(const char *head, const char *more, int n, const char *tail)
+{
+	struct buf b = BUF_INIT;
+
+	buf_printf(&b, "[%s", head);
+	for (int i = 0; i < n; i++)
+		buf_text(&b, more);
+	buf_printf(&b, "%s]", tail);
+	return b.at;
+}
+
 static void
 test_depth(void)
 {
-	char deep[2000] = "[", *end = deep + 1;
+	char *close = repeated("", ")", 90, ""), *deep;
 	jv v;
 
-	for (int i = 0; i < 90; i++)
-		end = stpcpy(end, "f(");
-	end = stpcpy(end, "1");
-	for (int i = 0; i < 90; i++)
-		end = stpcpy(end, ")");
-	strcpy(end, "]");
+	close[strlen(close) - 1] = '\0';
+	close[0] = '1';
+	deep = repeated("", "f(", 90, close);
 	is(print_once(deep), deep, "ninety levels are parsed and printed");
-	end = stpcpy(deep, "[");
-	for (int i = 0; i < 600; i++)
-		end = stpcpy(end, "f(");
-	strcpy(end, "]");
+	free(close);
+	free(deep);
+	deep = repeated("", "f(", 600, "");
 	v = expr_parse(deep);
 	ok(!jv_is_valid(v), "six hundred levels are refused", "a value");
 	jv_free(v);
-	end = stpcpy(deep, "[f()");
-	for (int i = 0; i < 600; i++)
-		end = stpcpy(end, ".a");
-	strcpy(end, "]");
+	free(deep);
+	deep = repeated("f()", ".a", 600, "");
 	v = expr_parse(deep);
 	ok(!jv_is_valid(v), "six hundred members are refused", "a value");
 	jv_free(v);
+	free(deep);
 }
 
 /* A world with a few parameters, of which one is known in part. */
 static jv
 call(void *ctx, const char *name, jv args)
 {
-	jv key = jv_array_get(args, 0), value = jv_invalid();
+	jv key = jv_array_get(args, 0), value;
 
 	(void)ctx;
 	if (strcmp(name, "parameters") != 0 ||

@@ -22,6 +22,7 @@ static void
 tidy_string(struct buf *out, const char **at, const char *end)
 {
 	const char *c = *at + 1;
+	int lines = 0;
 
 	buf_char(out, '"');
 	for (; c < end && *c != '"'; c++) {
@@ -30,6 +31,7 @@ tidy_string(struct buf *out, const char **at, const char *end)
 			buf_char(out, *c);
 		} else if (*c == '\n') {
 			buf_text(out, "\\n");
+			lines++;
 		} else if (*c == '\r') {
 			buf_text(out, "\\r");
 		} else if (*c == '\t') {
@@ -39,6 +41,8 @@ tidy_string(struct buf *out, const char **at, const char *end)
 		}
 	}
 	buf_char(out, '"');
+	while (lines-- > 0) /* what follows keeps its line */
+		buf_char(out, '\n');
 	*at = c < end ? c + 1 : end;
 }
 

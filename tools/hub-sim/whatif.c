@@ -227,7 +227,7 @@ mask_after(char *text, const char *word)
 		at += strlen(word);
 		n = strcspn(at, ";");
 		if (n > 4) {
-			memcpy(at, "****", 4);
+			memset(at, '*', 4);
 			memmove(at + 4, at + n, strlen(at + n) + 1);
 		}
 	}
