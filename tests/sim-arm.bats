@@ -568,6 +568,10 @@ endpoints() {
         bare=$(jq -c "del(.etag, .properties.routing.endpoints[][].id)" <<<"$got")
         arm 201 PUT "$HUBS/doubts-" "$bare" >/dev/null
         arm 201 PUT "$HUBS/dead" "$bare" >/dev/null
+        ready "$HUBS/dead"
+        arm 200 GET "$HUBS/dead" | jq -e ".properties.routing.endpoints |
+            .cosmosDBSqlContainers[0].primaryKey == \"****\" and
+            (.eventHubs[0].connectionString | contains(\"SharedAccessKey=****\"))"
         ready "$HUBS/doubts-"
         arm 412 PUT "$HUBS/doubts-" "$one" -H "If-Match: x" | jq -e ".httpStatusCode == 412"
         own="[{\"keyName\":\"mine\",\"rights\":\"RegistryRead\"}]"
@@ -583,6 +587,27 @@ endpoints() {
         arm 200 PATCH "$HUBS/own" "{\"tags\":{\"hub-sim-deny\":\"listKeys,delete\"}}"
         arm 403 POST "$HUBS/own/listkeys" | jq -e ".error.code == \"Forbidden\""
         arm 403 DELETE "$HUBS/own"'
+}
+
+@test "members of a wrong kind are refused, and hub-sim lives on" {
+    local p
+    for p in '{"routing":{"endpoints":{"eventHubs":[1]}}}' \
+        '{"routing":{"endpoints":{"eventHubs":[{"name":1}]}}}' \
+        '{"routing":{"routes":["x"]}}' '{"routing":{"enrichments":[[]]}}' \
+        '{"storageEndpoints":{"$default":["x"]},"enableFileUploadNotifications":true}' \
+        '{"storageEndpoints":{"other":{}}}' '{"authorizationPolicies":["x"]}' \
+        '{"eventHubEndpoints":{"events":{"partitionCount":9007199254740993}}}'; do
+        arm 400 PUT "$HUBS/kinds" "$(hub x "$p")" | jq -e '.httpStatusCode == 400'
+    done
+    arm 404 GET "$HUBS/kinds"
+}
+
+@test "null counts as absent" {
+    make_hub nulls '{"routing":null,"features":null,"storageEndpoints":{"$default":
+        {"sasTtlAsIso8601":null,"connectionString":null,"containerName":null}}}'
+    arm 200 GET "$HUBS/nulls" | jq -e '.properties | .features == "None" and
+        .storageEndpoints == {"$default": {sasTtlAsIso8601: "PT1H",
+            connectionString: "", containerName: ""}}'
 }
 
 @test "numbers that libjq would alter come back as they were sent" {

@@ -272,7 +272,9 @@ number(jv object, const char *name, long otherwise)
 	if (jv_get_kind(v) == JV_KIND_NUMBER)
 		n = (long)jv_number_value(v);
 	else if (text && *text) {
-		n = strtol(text, &end, 10);
+		if (strncmp(text, DOC_NUMBER, strlen(DOC_NUMBER)) == 0)
+			text += strlen(DOC_NUMBER);
+		n = (long)strtod(text, &end);
 		if (*end)
 			n = otherwise;
 	}
@@ -293,15 +295,33 @@ is_name(const char *name)
 	return true;
 }
 
+/* A member that is null counts as absent. */
+static jv
+without_nulls(jv given)
+{
+	jv out = jv_object();
+
+	jv_object_foreach(given, k, v) {
+		if (jv_get_kind(v) == JV_KIND_NULL) {
+			jv_free(k);
+			jv_free(v);
+		} else
+			out = jv_object_set(out, k, v);
+	}
+	jv_free(given);
+	return out;
+}
+
 /* given over the defaults, object into object. */
 static jv
 defaulted(const char *defaults, jv given)
 {
 	jv out = jv_parse(defaults);
 
-	return jv_get_kind(given) == JV_KIND_OBJECT
-		   ? jv_object_merge_recursive(out, given)
-		   : (jv_free(given), out);
+	if (jv_get_kind(given) == JV_KIND_OBJECT)
+		return jv_object_merge_recursive(out, without_nulls(given));
+	jv_free(given);
+	return out;
 }
 
 /* -- connection strings (CONTRACT 5.1) ----------------------------------- */
@@ -873,8 +893,8 @@ take_cosmos_keys(
 				key = arm_text(keys, cosmos_keys[i]);
 		}
 		if (!key && sim_doubt_is("masked-new-hub", "accepted"))
-			continue;
-		if (!key)
+			; /* a dead endpoint */
+		else if (!key)
 			unusable(e,
 			    "%s is masked or missing, and the hub has no "
 			    "endpoint whose key could be kept",
@@ -915,15 +935,7 @@ in_order(jv given)
 			jv_free(v);
 		given = jv_without(given, order[i]);
 	}
-	jv_object_foreach(given, k, v) {
-		if (jv_get_kind(v) == JV_KIND_NULL) {
-			jv_free(k);
-			jv_free(v);
-		} else
-			out = jv_object_set(out, k, v);
-	}
-	jv_free(given);
-	return out;
+	return jv_object_merge(out, without_nulls(given));
 }
 
 static void
@@ -1056,6 +1068,22 @@ modern(jv endpoint)
 	    jv_without(endpoint, "collectionName"), "containerName", old);
 }
 
+/* Lists an endpoint's name; false: it is none, and was refused. */
+static bool
+enlist(struct draft *d, jv one, jv *names)
+{
+	char *name = arm_text(one, "name");
+
+	if (jv_get_kind(one) != JV_KIND_OBJECT)
+		wrong(d, 400000, "An endpoint must be a JSON object.");
+	else
+		check_endpoint_name(d, name, *names);
+	if (name)
+		*names = jv_put(*names, name, jv_true());
+	free(name);
+	return jv_get_kind(one) == JV_KIND_OBJECT;
+}
+
 static jv
 take_endpoints(struct draft *d, jv given, jv *names)
 {
@@ -1074,15 +1102,12 @@ take_endpoints(struct draft *d, jv given, jv *names)
 			list = jv_array();
 		}
 		jv_array_foreach(list, i, one) {
-			char *name = arm_text(one, "name");
-
-			check_endpoint_name(d, name, *names);
-			if (name)
-				*names = jv_put(*names, name, jv_true());
-			done = jv_array_append(
-			    done, take_endpoint(d, &targets[t], modern(one)));
-			free(name);
 			count++;
+			if (enlist(d, one, names))
+				done = jv_array_append(done,
+				    take_endpoint(d, &targets[t], modern(one)));
+			else
+				jv_free(one);
 		}
 		jv_free(list);
 		out = jv_put(out, targets[t].array, done);
@@ -1095,14 +1120,13 @@ take_endpoints(struct draft *d, jv given, jv *names)
 			jv_array_foreach(list, i, one) {
 				char *name = arm_text(one, "name"), *id;
 
-				check_endpoint_name(d, name, *names);
-				if (name)
-					*names =
-					    jv_put(*names, name, jv_true());
 				id = new_endpoint_id(
 				    d, jv_string_value(k), name ? name : "");
-				done = jv_array_append(
-				    done, jv_put(one, "id", jv_string(id)));
+				if (enlist(d, one, names))
+					done = jv_array_append(done,
+					    jv_put(one, "id", jv_string(id)));
+				else
+					jv_free(one);
 				free(id);
 				free(name);
 				count++;
@@ -1332,13 +1356,16 @@ take_storage(struct draft *d, jv given, bool notify)
 	    (jv_get_kind(one) != JV_KIND_NULL))
 		wrong(d, 400000,
 		    "storageEndpoints can only have the member $default.");
-	if (jv_get_kind(one) == JV_KIND_OBJECT || notify)
-		given = jv_put(given, "$default",
-		    take_upload(d,
-			jv_get_kind(one) == JV_KIND_OBJECT ? one : jv_object(),
-			notify));
-	else
+	if (jv_get_kind(one) != JV_KIND_OBJECT) {
+		if (jv_get_kind(one) != JV_KIND_NULL)
+			wrong(d, 400000,
+			    "storageEndpoints.$default must be a JSON object.");
 		jv_free(one);
+		if (!notify)
+			return given;
+		one = jv_object();
+	}
+	given = jv_put(given, "$default", take_upload(d, one, notify));
 	return given;
 }
 
