@@ -10,7 +10,8 @@ def is_secure: .type | strings | low | . == "securestring" or . == "secureobject
 # A literal that holds a key.
 def holds_key: test("(SharedAccessKey|AccountKey|SharedAccessSignature)=[^;*]"; "i")
   and (is_expression | not);
-def is_key_name: strings | low | . == "primarykey" or . == "secondarykey";
+def is_key_name: type == "string"
+  and (low | . == "primarykey" or . == "secondarykey");
 def key_paths: paths(type == "string") as $p
   | getpath($p) as $v
   | select($v != "" and $v != "****" and ($v | is_expression | not))
@@ -112,13 +113,22 @@ def shown($secrets):
 def step($path): if $path == "" then . elif test("^[0-9]+$") then "\($path)[\(.)]"
   else "\($path).\(.)" end;
 
-# The single properties that differ; $in says what to leave out.
-def leaves($in; $path):
+# What only looks like a difference: a key, which the service never shows; the
+# name within a consumer group, which a GET leaves out (CONTRACT 7); policies
+# that are carried over.
+def is_noise($in; $here; $name):
+  (.before | comparable) == (.after | comparable)
+  or .after == "****"
+  or (.before == null and ($here | split(".")[-1] | is_key_name))
+  or (.before == null and $here == "properties.name" and .after == $name)
+  or ($in.carried and ($here | startswith("properties.authorizationPolicies")));
+
+# The single properties that differ.
+def leaves($in; $path; $name):
   (.path // "" | tostring | if . == "" then $path else step($path) end) as $here
   | if .propertyChangeType == "NoEffect" then empty
-    elif .children // [] | length > 0 then .children[] | leaves($in; $here)
-    elif (.before | comparable) == (.after | comparable) then empty
-    elif $in.carried and ($here | startswith("properties.authorizationPolicies")) then empty
+    elif .children // [] | length > 0 then .children[] | leaves($in; $here; $name)
+    elif is_noise($in; $here; $name) then empty
     else "\($here): \(.before | shown($in.secrets)) -> \(.after | shown($in.secrets))" end;
 
 def change($in):
@@ -129,7 +139,8 @@ def change($in):
     elif $type == "deploy" or $type == "unsupported" then
       {change: 1, lines: ["~ \($what) (the service cannot tell what changes)"]}
     elif $type == "modify" then
-      [.delta[]? | leaves($in; "")]
+      (.resourceId | split("/")[-1]) as $name
+      | [.delta[]? | leaves($in; ""; $name)]
       | if . == [] then {} else {change: 1, lines: map("~ \($what) \(.)")} end
     else {} end;
 

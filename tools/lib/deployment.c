@@ -187,7 +187,8 @@ complain(const struct deployment *d, jv operations, jv ended)
 		if (jv_string_is(jv_copy(code), "400116"))
 			hint = " (key-inject puts keys into endpoints)";
 		if (jv_string_is(code, "409002"))
-			hint = " (run this again)";
+			hint = " (the hub was busy: run this again, or let "
+			       "tmpl-rewrite chain what belongs to it)";
 		if (arm_status(400, jv_copy(e)) != REMOTE_RETRY)
 			all = REMOTE_REFUSED;
 		text = arm_error_text(e);
