@@ -128,6 +128,7 @@ compare(struct diff *d, const struct entry *a, const struct entry *b)
 	d->rec = &a->rec;
 	d->reported = false;
 	entry_diff(a, b, on_difference, d);
+	d->rec = NULL;
 	d->reported_count += d->reported;
 }
 
@@ -140,6 +141,7 @@ print_only(struct diff *d, const struct entry *e, const char *side)
 	d->rec = &e->rec;
 	if (entry_counts(e))
 		print(d, "", none, none, false, side);
+	d->rec = NULL;
 }
 
 static struct side

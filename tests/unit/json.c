@@ -258,7 +258,8 @@ test_altered(void)
 			(void)json_scan(span_of(text), &j, &f);
 			v = jv_parse(text);
 			dumped = jv_dump_string(v, 0);
-			if (!j.altered && strcmp(jv_string_value(dumped), text))
+			if (!j.altered &&
+			    strcmp(jv_string_value(dumped), text) != 0)
 				check(false, text);
 			jv_free(dumped);
 			json_free(&j);

@@ -85,7 +85,8 @@ test_length(size_t len, bool whole, const char *name)
 	int fd;
 
 	memset(text, 'a', len);
-	memcpy(text + len, "\nx\n", 3);
+	text[len] = text[len + 2] = '\n';
+	text[len + 1] = 'x';
 	fd = holding(text, len + 3);
 	l = lines_open(fd, "x");
 	while ((got = lines_next(l, &line, &e)) == LINES_PIECE) {
@@ -170,7 +171,8 @@ main(void)
 	test_length(300 * 1024, true, "a line longer than one read");
 	test_length(LINE_MAX_BYTES, true, "as long as allowed");
 	test_length(LINE_MAX_BYTES + 1, false, "one byte longer");
-	test_length(3 * LINE_MAX_BYTES + 7, false, "three times as long");
+	test_length(
+	    (size_t)3 * LINE_MAX_BYTES + 7, false, "three times as long");
 	test_pipe();
 	test_failures();
 	printf("1..%d\n", tests);

@@ -1034,6 +1034,8 @@ json_set_path(struct span object, const char *const path[], struct span value,
 	struct json j = { .count = 0 };
 	int found;
 
+	if (!*path)
+		return -1;
 	/* Down to the object that holds, or will hold, the rest of the path. */
 	for (; path[1]; path++, at = next) {
 		one[0] = *path;
@@ -1114,7 +1116,7 @@ mend_surrogates(char *p, const char *end)
 		    p[7] == 'u' && (four_hex(p + 8) & 0xfc00) == 0xdc00)
 			p += 12;
 		else if ((c & 0xf800) == 0xd800)
-			memcpy(p + 2, "fffd", 4);
+			p[2] = p[3] = p[4] = 'f', p[5] = 'd';
 		else
 			p += 2;
 	}
@@ -1164,7 +1166,7 @@ json_sha256(struct span bytes, char hex[65])
 		1 ||
 	    n != 32)
 		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
-	for (unsigned i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
 		hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
 	}

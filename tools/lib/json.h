@@ -117,8 +117,8 @@ void json_splice(const struct json *object, const struct json_edit *edits,
 /* Sets (or with value.at == NULL drops) what a path of names leads to,
  * making objects on the way as needed; null on the way counts as absent.
  * Object must have been validated.  Dropping what is not there changes
- * nothing.  -1, and nothing is added: something on the way is neither object
- * nor null, or a name is there twice. */
+ * nothing.  -1, and nothing is added: the path is empty, something on the way
+ * is neither object nor null, or a name is there twice. */
 int json_set_path(struct span object, const char *const path[],
     struct span value, struct buf *out);
 
