@@ -168,7 +168,7 @@ int
 main(void)
 {
 	test_ends();
-	test_length(300 * 1024, true, "a line longer than one read");
+	test_length((size_t)300 * 1024, true, "a line longer than one read");
 	test_length(LINE_MAX_BYTES, true, "as long as allowed");
 	test_length(LINE_MAX_BYTES + 1, false, "one byte longer");
 	test_length(
