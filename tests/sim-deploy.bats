@@ -497,3 +497,40 @@ ResourceGroupNotFound
         "live-get-eventhub-storage-keybased: InvalidTemplate" \
         "live-get-identity-based: InvalidTemplate"
 }
+
+@test "the recorded requests of az, as they were sent, get the recorded answers" {
+    need_shared
+    local rec=$SHARED/azure/recordings
+    jq -rj '.interactions[] | select(.n == 1) | .request.body' \
+        "$rec/deployment-what-if.json" >"$BATS_FILE_TMPDIR/put.txt"
+    jq -rj '.interactions[] | select(.n == 5) | .request.body' \
+        "$rec/deployment-what-if.json" >"$BATS_FILE_TMPDIR/whatif.txt"
+    jq -c '.interactions[] | select(.n == 6) | .response.body |
+        [.status, .properties.changes[0].changeType, .properties.changes[0].delta]' \
+        "$rec/deployment-what-if.json" >"$BATS_FILE_TMPDIR/want.txt"
+    jq -rj '.interactions[] | select(.n == 3) | .request.body' \
+        "$rec/deployment.json" >"$BATS_FILE_TMPDIR/bad.txt"
+    jq -cS '.interactions[] | select(.n == 3) | .response.body' \
+        "$rec/deployment.json" >>"$BATS_FILE_TMPDIR/want.txt"
+    expect_status 0 sim -- '
+        F='"$BATS_FILE_TMPDIR"'
+        arm PUT $D/one --data-binary @$F/put.txt >/dev/null
+        arm GET $D/one | jq -r .properties.provisioningState >&2
+        { finished $D/one/whatIf $F/whatif.txt |
+            jq -c "[.status, .properties.changes[0].changeType, .properties.changes[0].delta]"
+          arm POST $D/one/validate --data-binary @$F/bad.txt | jq -cS .
+        } | diff $F/want.txt - && echo as recorded'
+    has "Succeeded" "as recorded"
+}
+
+@test "doubts about exports: hyphens in parameter names, the code of an error" {
+    jq '.resources[0].name = "a-hub"' "$BATS_FILE_TMPDIR/hub.json" >"$BATS_FILE_TMPDIR/hyphen.json"
+    local export='request hyphen.json | arm PUT $D/one -d @- >/dev/null
+        echo "{\"resources\":[\"*\",\"/subscriptions/$AZURE_SUBSCRIPTION_ID$G/providers/Microsoft.Devices/IotHubs/none\"]}" >r.json
+        finished $G/exportTemplate r.json | jq -c "(.template.parameters | keys), .template.resources[0].name, .error.code"'
+    expect_status 0 sim -- "$export"
+    has '["IotHubs_a_hub_connectionString","IotHubs_a_hub_containerName","IotHubs_a_hub_name"]' \
+        "[parameters('IotHubs_a_hub_name')]" '"ExportTemplateCompletedWithErrors"'
+    expect_status 0 sim --doubt parameter-name-hyphen=kept --doubt export-error-code=ExportFailed -- "$export"
+    has '"IotHubs_a-hub_name"]' "[parameters('IotHubs_a-hub_name')]" '"ExportFailed"'
+}
