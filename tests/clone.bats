@@ -62,9 +62,10 @@ readonly REGISTRY='registry-dump | registry-load && registry-diff'
 
 @test "loading twice changes nothing; a third hub's records come by file" {
     expect_status 0 in_sim -- "$PIPE && registry-dump >a.txt && registry-load <a.txt &&
-        registry-dump env:DEST_IOTHUB_CONN_STRING >b.txt &&
+        registry-dump env:DEST_IOTHUB_CONN_STRING | registry-edit --drop eTag >b.txt &&
         registry-load <a.txt &&
-        registry-dump env:DEST_IOTHUB_CONN_STRING >c.txt && cmp b.txt c.txt &&
+        registry-dump env:DEST_IOTHUB_CONN_STRING | registry-edit --drop eTag >c.txt &&
+        cmp b.txt c.txt &&
         registry-diff a.txt c.txt && registry-diff a.txt"
 }
 

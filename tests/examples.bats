@@ -17,6 +17,20 @@ in_sim() {
         bash -euo pipefail "$1"
 }
 
+# before TOOL: what the examples of that tool take for granted: files of those
+# names, and for the registry tools a hub to load into.
+before() {
+    cat <<'EOF'
+hub-export -q -g west-rg contoso >contoso.json
+registry-dump -q >contoso.txt
+cp contoso.txt fleet.txt
+EOF
+    [[ $1 != registry-* ]] || cat <<'EOF'
+tmpl-rewrite --name contoso-east --location eastus <contoso.json |
+    key-inject -q | tmpl-deploy -q -g east-rg >/dev/null
+EOF
+}
+
 # page_examples FILE: the commands of its EXAMPLES: lines after "$ ", and the
 # lines that go on after a backslash, a pipe or && at the end.
 page_examples() {
@@ -36,7 +50,9 @@ page_examples() {
             echo "man/$name.1 has no example of $name"
             return 1
         }
-        expect_status 0 in_sim "$BATS_TEST_TMPDIR/$name.sh"
+        echo "man/$name.1:"
+        { before "$name"; cat "$BATS_TEST_TMPDIR/$name.sh"; } >"$BATS_TEST_TMPDIR/all.sh"
+        expect_status 0 in_sim "$BATS_TEST_TMPDIR/all.sh"
         rm -rf "${BATS_TEST_TMPDIR:?}"/*
     done
 }
@@ -47,14 +63,7 @@ page_examples() {
         "$t" --help | sed -n '/^example:/,/^$/s/^    //p' >"$BATS_TEST_TMPDIR/$t.sh"
         echo "--help of $t:"
         cat "$BATS_TEST_TMPDIR/$t.sh"
-        # What a file in an example would hold.
-        cat >"$BATS_TEST_TMPDIR/before.sh" <<'EOF'
-hub-export -g west-rg contoso >contoso.json
-registry-dump >contoso.txt
-tmpl-rewrite --name contoso-east --location eastus <contoso.json >east.json
-key-inject <east.json | tmpl-deploy -q -g east-rg >/dev/null
-EOF
-        cat "$BATS_TEST_TMPDIR/before.sh" "$BATS_TEST_TMPDIR/$t.sh" >"$BATS_TEST_TMPDIR/all.sh"
+        { before "$t"; cat "$BATS_TEST_TMPDIR/$t.sh"; } >"$BATS_TEST_TMPDIR/all.sh"
         expect_status 0 in_sim "$BATS_TEST_TMPDIR/all.sh"
         rm -rf "${BATS_TEST_TMPDIR:?}"/*
     done
