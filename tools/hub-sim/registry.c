@@ -10,6 +10,32 @@
 
 enum { MAX_LIST = 1000 };
 
+/* A message quotes what was sent, cut at some byte: half a character must not
+ * make the answer something else than UTF-8. */
+static void
+mend(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p;) {
+		int more = *p < 0x80   ? 0
+			   : *p < 0xc2 ? -1
+			   : *p < 0xe0 ? 1
+			   : *p < 0xf0 ? 2
+			   : *p < 0xf5 ? 3
+				       : -1;
+		int n = 0;
+
+		while (n < more && (p[n + 1] & 0xc0) == 0x80)
+			n++;
+		if (n == more) {
+			p += n + 1;
+			continue;
+		}
+		*p++ = '?';
+		while ((*p & 0xc0) == 0x80)
+			*p++ = '?';
+	}
+}
+
 int
 refuse(struct refusal *f, int status, int number, const char *code,
     const char *fmt, ...)
@@ -22,6 +48,7 @@ refuse(struct refusal *f, int status, int number, const char *code,
 	va_start(ap, fmt);
 	(void)vsnprintf(f->text, sizeof f->text, fmt, ap);
 	va_end(ap);
+	mend(f->text);
 	return -1;
 }
 
