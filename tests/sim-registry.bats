@@ -601,7 +601,7 @@ q() {
         has 'ErrorCode:ArgumentInvalid;BadRequest'
     done
     # What is quoted of it is cut at a byte; the answer stays UTF-8.
-    q 400 "SELECT * FROM devices WHERE $(printf 'x\303\251%.0s' {1..40})("
+    q 400 "SELECT * FROM devices = $(printf '\303\251%.0s' {1..40})"
     iconv -f UTF-8 -t UTF-8 <<<"$output" >/dev/null
     hub 400 POST /devices/query -d '{"query":7}'
     hub 400 POST /devices/query -d '{'
