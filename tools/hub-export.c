@@ -4,10 +4,10 @@
 #include "arm.h"
 #include "doc.h"
 #include "expr.h"
-#include "jqrun.h"
 #include "msg.h"
 #include "opt.h"
 #include "plugin.h"
+#include "rules.h"
 #include "template.h"
 
 static bool policies, allow_partial;
@@ -130,28 +130,6 @@ gather(struct arm *a, jv hub, bool *partial)
 
 /* ---- what becomes of it ---- */
 
-static jv
-build(jv all)
-{
-	struct err e;
-	struct jqrun *rules =
-	    jqrun_compile("import \"export\" as e; e::export", jv_object(), &e);
-	jv t, said;
-
-	if (!rules)
-		die_err(&e);
-	t = jv_or_die(jqrun_first(rules, all));
-	jqrun_free(rules);
-	said = jv_at(jv_copy(t), "$say");
-	if (jv_get_kind(said) == JV_KIND_ARRAY)
-		jv_array_foreach(said, i, text) {
-			warn(NULL, "%s", jv_string_value(text));
-			jv_free(text);
-		}
-	jv_free(said);
-	return jv_without(t, "$say");
-}
-
 /* Endpoint ids are the old hub's: plugins say which members are. */
 static jv
 without_read_only(jv properties)
@@ -179,11 +157,13 @@ main(int argc, char *argv[])
 	int operand = tool_start(&tool, argc, argv);
 	bool partial = false;
 	struct arm *a;
-	jv all, t, path, properties;
+	struct jqrun *rules;
+	jv all, t;
 
 	plugin_start();
 	if (!argv[operand])
 		usage("which hub?");
+	rules = rules_open("import \"export\" as e; e::export");
 	a = arm_open();
 	all = gather(a, jv_or_die(arm_hub(a, argv[operand], group)), &partial);
 	t = build(all);

@@ -5,11 +5,11 @@
 #include "arm.h"
 #include "doc.h"
 #include "expr.h"
-#include "jqrun.h"
 #include "msg.h"
 #include "opt.h"
 #include "out.h"
 #include "plugin.h"
+#include "rules.h"
 #include "template.h"
 
 #define GROUP_UNKNOWN "{resourceGroup}"
@@ -99,35 +99,22 @@ lacking(jv properties)
 	return jobs;
 }
 
-static struct jqrun *
-compile_rules(void)
-{
-	struct err e;
-	struct jqrun *rules = jqrun_compile(
-	    "import \"keys\" as k;"
-	    "if .stage == \"plan\" then .o as $o | .jobs | k::plan($o) "
-	    "elif .stage == \"located\" then .o as $o | .with as $w | .jobs |"
-	    " k::located($w; $o) "
-	    "elif .stage == \"due\" then .with as $w | .jobs | k::due($w) "
-	    "elif .stage == \"settle\" then .o as $o | .with as $w | .jobs |"
-	    " k::settle($w.round; $w.answers; $o) "
-	    "elif .stage == \"fill\" then .o as $o | .jobs | k::fill($o) "
-	    "else .with as $w | .jobs | k::endpoint($w.path; $w.name) end",
-	    jv_object(), &e);
-
-	if (!rules)
-		die_err(&e);
-	return rules;
-}
+static const char stages[] =
+    "import \"keys\" as k; .o as $o | .with as $w | .stage as $s | .jobs | "
+    "if $s == \"plan\" then k::plan($o) "
+    "elif $s == \"located\" then k::located($w; $o) "
+    "elif $s == \"due\" then k::due($w) "
+    "elif $s == \"settle\" then k::settle($w.round; $w.answers; $o) "
+    "elif $s == \"fill\" then k::fill($o) "
+    "else k::endpoint($w.path; $w.name) end";
 
 /* One of the rules, on the jobs; what else it needs goes in with. */
 static jv
 run(struct jqrun *rules, const char *stage, jv jobs, jv o, jv with)
 {
-	jv in = jv_put(jv_object(), "stage", jv_string(stage));
+	jv in = jv_put(jv_put(jv_object(), "jobs", jobs), "o", o);
 
-	in = jv_put(jv_put(in, "jobs", jobs), "o", o);
-	return jv_or_die(jqrun_first(rules, jv_put(in, "with", with)));
+	return rules_run(rules, stage, jv_put(in, "with", with));
 }
 
 /* Only asked for where an endpoint does not say. */
@@ -297,17 +284,9 @@ static jv
 drop(struct jqrun *rules, jv properties, jv job)
 {
 	jv with = jv_put(jv_object(), "path", jv_at(jv_copy(job), "path"));
-	jv said;
 
 	with = jv_put(with, "name", jv_at(job, "name"));
-	properties = run(rules, "drop", properties, jv_null(), with);
-	said = jv_at(jv_copy(properties), "$say");
-	jv_array_foreach(said, i, text) {
-		warn(NULL, "%s", jv_string_value(text));
-		jv_free(text);
-	}
-	jv_free(said);
-	return jv_without(properties, "$say");
+	return run(rules, "drop", properties, jv_null(), with);
 }
 
 /* From the end, so that places stay right when endpoints go. */
@@ -363,17 +342,15 @@ main(int argc, char *argv[])
 	int operand = tool_start(&tool, argc, argv);
 	struct jqrun *rules;
 	struct arm *a = NULL;
-	jv t, path, properties, jobs, o;
+	jv t, properties, jobs, o;
 
 	plugin_start();
 	t = template_read(argv[operand]);
-	path = JV_ARRAY(jv_string("resources"), jv_number(template_hub_peek(t)),
-	    jv_string("properties"));
-	properties = jv_getpath(jv_copy(t), jv_copy(path));
+	properties = template_properties(jv_copy(t));
 	jobs = lacking(jv_or_die(expr_lift(jv_copy(properties))));
 
 	if (dry_run || jv_array_length(jv_copy(jobs)) > 0) {
-		rules = compile_rules();
+		rules = rules_open(stages);
 		o = options(&a, jv_copy(jobs));
 		jobs = run(rules, "plan", jobs, jv_copy(o), jv_null());
 		if (dry_run) {
@@ -387,7 +364,7 @@ main(int argc, char *argv[])
 		properties = apply(rules, properties, jobs);
 	}
 	check_masks(jv_copy(properties), NULL);
-	t = jv_setpath(t, path, jv_copy(properties));
+	t = template_with_properties(t, jv_copy(properties));
 	return doc_write(
 	    t, output, plugin_has_secret(jv_or_die(expr_lift(properties))));
 }

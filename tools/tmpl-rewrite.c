@@ -12,6 +12,7 @@
 #include "opt.h"
 #include "out.h"
 #include "plugin.h"
+#include "rules.h"
 #include "template.h"
 
 #define UPLOAD "storageEndpoints.$default"
@@ -148,47 +149,19 @@ options(jv given)
 
 /* ---- the jq rules ---- */
 
-/* What the rules say to the person is said, and removed. */
-static jv
-speak(jv t)
-{
-	jv said = jv_at(jv_copy(t), "$say");
-
-	if (jv_get_kind(said) == JV_KIND_ARRAY)
-		jv_array_foreach(said, i, text) {
-			warn(NULL, "%s", jv_string_value(text));
-			jv_free(text);
-		}
-	jv_free(said);
-	return jv_without(t, "$say");
-}
-
-/* One program for both stages: compiling is what costs. */
-static struct jqrun *
-compile_rules(void)
-{
-	struct err e;
-	struct jqrun *p = jqrun_compile(
-	    "import \"rewrite\" as r; import \"changes\" as c;"
-	    "if .stage == \"prepare\" then .o as $o | .t | r::prepare($o) "
-	    "elif .stage == \"rewrite\" then .o as $o | .t | r::rewrite($o) "
-	    "elif .stage == \"unveil\" then .t | r::unveil "
-	    "elif .stage == \"before\" then .o as $o | .t | r::before($o) "
-	    "else .o.given as $g | .t | c::all_changes($g) end",
-	    jv_object(), &e);
-
-	if (!p)
-		die_err(&e);
-	return p;
-}
+static const char stages[] =
+    "import \"rewrite\" as r; import \"changes\" as c; .o as $o | "
+    "if .stage == \"prepare\" then .t | r::prepare($o) "
+    "elif .stage == \"rewrite\" then .t | r::rewrite($o) "
+    "elif .stage == \"unveil\" then .t | r::unveil "
+    "elif .stage == \"before\" then .t | r::before($o) "
+    "else c::all_changes($o.given) end";
 
 static jv
-run_rules(struct jqrun *p, const char *stage, jv o, jv t)
+run(struct jqrun *rules, const char *stage, jv o, jv t)
 {
-	jv in = jv_put(jv_object(), "stage", jv_string(stage));
-
-	in = jv_put(jv_put(in, "o", o), "t", t);
-	return jv_or_die(jqrun_first(p, in));
+	return rules_run(
+	    rules, stage, jv_put(jv_put(jv_object(), "o", o), "t", t));
 }
 
 static jv
@@ -350,28 +323,6 @@ rewrite_endpoints(jv properties)
 	return properties;
 }
 
-static jv
-hub_properties(jv t)
-{
-	jv hub =
-	    jv_array_get(jv_at(jv_copy(t), "resources"), template_hub_peek(t));
-
-	jv_free(t);
-	return jv_at(hub, "properties");
-}
-
-static jv
-rewrite_hub(jv t)
-{
-	jv path = JV_ARRAY(jv_string("resources"),
-	    jv_number(template_hub_peek(t)), jv_string("properties"));
-	jv properties = hub_properties(jv_copy(t));
-
-	if (jv_get_kind(properties) != JV_KIND_OBJECT)
-		properties = jv_object();
-	return jv_setpath(t, path, rewrite_endpoints(properties));
-}
-
 /* ---- what comes out ---- */
 
 /* Name and region that were not asked for must be good, too, where known. */
@@ -394,33 +345,43 @@ check_hub(jv t)
 	jv_free(t);
 }
 
+/* The template without any key: for people to read. */
+static jv
+masked(jv t)
+{
+	return template_with_properties(
+	    t, jv_or_die(plugin_mask_all(template_properties(jv_copy(t)))));
+}
+
 /* One line for each change, on stderr or, with -n, on stdout. */
 static void
-tell(struct jqrun *p, jv given, jv was, jv now)
+tell(struct jqrun *rules, jv o, jv was, jv now)
 {
 	jv in = jv_object(), lines;
-	struct out *o = dry_run ? out_open(output, false) : NULL;
+	struct out *f = dry_run ? out_open(output, false) : NULL;
 	int counts[3] = { 0, 0, 0 };
 
+	was = masked(was);
+	now = masked(now);
 	in = jv_put(in, "old", jv_or_die(expr_lower(jv_copy(was))));
 	in = jv_put(in, "new", jv_or_die(expr_lower(jv_copy(now))));
 	in = jv_put(jv_put(in, "was", was), "now", now);
-	lines = run_rules(p, "changes", given, in);
+	lines = rules_run(rules, "changes", jv_put(in, "o", o));
 	jv_array_foreach(lines, i, line) {
 		const char *s = jv_string_value(line);
 
 		counts[*s == '+' ? 0 : *s == '~' ? 1 : 2]++;
-		if (o) {
-			out_add(o, s, strlen(s));
-			out_add(o, "\n", 1);
+		if (f) {
+			out_add(f, s, strlen(s));
+			out_add(f, "\n", 1);
 		} else {
 			note("%s", s);
 		}
 		jv_free(line);
 	}
 	jv_free(lines);
-	if (o)
-		out_close(o);
+	if (f)
+		out_close(f);
 	note("%d added, %d changed, %d removed", counts[0], counts[1],
 	    counts[2]);
 }
@@ -438,23 +399,22 @@ main(int argc, char *argv[])
 	o = options(jv_copy(given));
 	t = template_read(argv[operand]);
 	(void)template_hub_peek(t);
-	rules = compile_rules();
+	rules = rules_open(stages);
 
-	ready = run_rules(rules, "prepare", jv_copy(o), evaluate_lift(t));
+	ready = run(rules, "prepare", jv_copy(o), evaluate_lift(t));
 	old = jv_at(jv_copy(ready), "old");
 	was = evaluate_fold(jv_at(jv_copy(ready), "template"), given);
 	o = jv_object_merge(o, jv_without(ready, "template"));
-	t = speak(run_rules(rules, "rewrite", jv_copy(o), jv_copy(was)));
-	t = run_rules(
-	    rules, "unveil", jv_null(), evaluate_fold(t, jv_object()));
-	t = rewrite_hub(t);
+	t = run(rules, "rewrite", jv_copy(o), jv_copy(was));
+	t = run(rules, "unveil", jv_null(), evaluate_fold(t, jv_object()));
+	t = template_with_properties(
+	    t, rewrite_endpoints(template_properties(jv_copy(t))));
 	t = run_filter(t);
 	check_hub(jv_copy(t));
-	secret = plugin_has_secret(hub_properties(jv_copy(t)));
+	secret = plugin_has_secret(template_properties(jv_copy(t)));
 
 	if (explain || dry_run)
-		tell(
-		    rules, o, run_rules(rules, "before", old, was), jv_copy(t));
+		tell(rules, o, run(rules, "before", old, was), jv_copy(t));
 	jqrun_free(rules);
 	if (dry_run)
 		return DONE;

@@ -14,8 +14,14 @@ def title:
     else "\(.type)/\($name)" end;
 
 def show($path; $secret):
+  def keyless: if . == null then . else "****" end;
   if ($path | test("(primaryKey|secondaryKey)$")) then "\"****\""
-  else tojson
+  else
+    walk(if type == "object" then
+        (if has("primaryKey") then .primaryKey |= keyless else . end)
+        | if has("secondaryKey") then .secondaryKey |= keyless else . end
+      else . end)
+    | tojson
     | gsub("(?<part>(AccountKey|SharedAccessKey|SharedAccessSignature)=)[^;\"']+";
         .part + "****")
     | if . as $text | any($secret[]; . as $s | $text | contains($s))

@@ -48,7 +48,7 @@ def export:
             {name: .name}))])
   | .resources |= map(if hub::is_hub
       then hub::clean_hub | without_empty_storage else hub::clean_child end)
-  | if $hub.properties.privateEndpointConnections // [] == [] then .
+  | if ($hub.properties.privateEndpointConnections // []) == [] then .
     else hub::say("private endpoint connections are left out: "
       + ([$hub.properties.privateEndpointConnections[].name // "?"]
         | join(", "))) end

@@ -102,8 +102,8 @@ def drop_private:
     as $names
   | .resources |= map(select(hub::is_private | not))
   | (.resources[] | select(.dependsOn)).dependsOn
-    |= map(select(hub::id_parts // [""] | .[0] | hub::low
-        | endswith("/privateendpointconnections") | not))
+    |= map(select(any(hub::id_parts // [] | .[] | strings | hub::low;
+        endswith("privateendpointconnections")) | not))
   | if $names == [] then .
     else hub::say("private endpoint connections are dropped, approve new ones "
       + "on the new hub: \($names | join(", "))") end;

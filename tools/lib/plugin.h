@@ -79,6 +79,9 @@ jv plugin_fill(jv endpoint, jv secret, jv key);
 jv plugin_rename(const struct hubpipe_plugin *p, jv endpoint, jv names,
     jv cloud, bool *masked);
 
+/* Properties with every key masked, to be shown. */
+jv plugin_mask_all(jv properties);
+
 /* Is a key or a shared access policy in properties, not masked?  Consumes. */
 bool plugin_has_secret(jv properties);
 

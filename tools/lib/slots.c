@@ -238,17 +238,12 @@ is_key(jv secret)
 	return is;
 }
 
-jv
-plugin_rename(const struct hubpipe_plugin *p, jv endpoint, jv names, jv cloud,
-    bool *masked)
+/* Every key that is there, masked; null stays null. */
+static jv
+mask(const struct hubpipe_plugin *p, jv endpoint, bool *masked)
 {
-	jv old = jv_copy(endpoint), all;
+	jv all = p->secrets(jv_copy(endpoint));
 
-	*masked = false;
-	endpoint = p->with_names(endpoint, names, cloud);
-	if (!jv_is_valid(endpoint) || jv_equal(old, jv_copy(endpoint)))
-		return endpoint;
-	all = p->secrets(jv_copy(endpoint));
 	if (!jv_is_valid(all)) {
 		jv_free(endpoint);
 		return all;
@@ -263,6 +258,44 @@ plugin_rename(const struct hubpipe_plugin *p, jv endpoint, jv names, jv cloud,
 	}
 	jv_free(all);
 	return endpoint;
+}
+
+jv
+plugin_rename(const struct hubpipe_plugin *p, jv endpoint, jv names, jv cloud,
+    bool *masked)
+{
+	jv old = jv_copy(endpoint);
+
+	*masked = false;
+	endpoint = p->with_names(endpoint, names, cloud);
+	if (!jv_is_valid(endpoint) || jv_equal(old, jv_copy(endpoint)))
+		return endpoint;
+	return mask(p, endpoint, masked);
+}
+
+jv
+plugin_mask_all(jv properties)
+{
+	jv slots = plugin_slots(jv_copy(properties));
+	bool masked = false;
+
+	if (!jv_is_valid(slots)) {
+		jv_free(properties);
+		return slots;
+	}
+	jv_array_foreach(slots, i, s) {
+		jv e = mask(plugin_of_slot_peek(s),
+		    jv_at(jv_copy(s), "endpoint"), &masked);
+
+		if (jv_is_valid(e))
+			properties = jv_setpath(
+			    properties, jv_at(jv_copy(s), "path"), e);
+		else
+			jv_free(e);
+		jv_free(s);
+	}
+	jv_free(slots);
+	return properties;
 }
 
 jv

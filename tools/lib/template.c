@@ -82,3 +82,29 @@ template_hub_peek(jv t)
 		    "type " HUB_TYPE);
 	return found;
 }
+
+static jv
+properties_path(jv t)
+{
+	return JV_ARRAY(jv_string("resources"),
+	    jv_number(template_hub_peek(t)), jv_string("properties"));
+}
+
+jv
+template_properties(jv t)
+{
+	jv path = properties_path(t), p = jv_getpath(t, path);
+
+	if (jv_get_kind(p) == JV_KIND_OBJECT)
+		return p;
+	jv_free(p);
+	return jv_object();
+}
+
+jv
+template_with_properties(jv t, jv properties)
+{
+	jv path = properties_path(t);
+
+	return jv_setpath(t, path, properties);
+}

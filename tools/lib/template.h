@@ -23,4 +23,8 @@ int template_hub_peek(jv template);
 /* Is this resource of that type, written whole or nested, without case? */
 bool template_type_is(jv resource, const char *type);
 
+/* The hub's properties, an object even where it has none, and back. */
+jv template_properties(jv template);
+jv template_with_properties(jv template, jv properties);
+
 #endif
