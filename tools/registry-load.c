@@ -4,13 +4,10 @@
  *
  * All records are read and checked before the first is acted on; then the plan
  * runs step by step: parents before children, devices before modules.  Each
- * step sends what can go in bulk calls, and then looks at every record of
- * which the answer left doubt: read, compare, write what differs.  So a run
- * that was killed is started again, and ends in the same state.
+ * step sends what can go in bulk calls, then looks at every record of which
+ * the answer left doubt.  So a run that was killed is started again.
  */
-#include <jv.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -45,8 +42,7 @@ static const struct opt opts[] = {
 	    "name the hub again: needed to delete"),
 	OPT_FLAG(0, "allow-partial", &rules.allow_partial,
 	    "delete though some lines of the input are wrong"),
-	OPT_NUMBER(
-	    0, "rate", "N", &rate, "at most N identity operations a minute"),
+	OPT_NUMBER(0, "rate", "N", &rate, "at most N operations a minute"),
 	OPT_GROUP(hub_opts),
 	OPT_END,
 };
@@ -95,8 +91,7 @@ outcome(struct load *l, uint32_t i, const char *tried, const char *code,
 		.retry = retry };
 	struct err e;
 
-	if (l->ledger->entry[i].state != LEDGER_REJECTED ||
-	    l->ledger->entry[i].length <= LINE_MAX_BYTES) {
+	if (l->ledger->entry[i].length <= LINE_MAX_BYTES) {
 		ledger_text(l->ledger, i, &line);
 		(void)record_read(buf_peek(&line), &rec, &e);
 		o.id = rec.id;
@@ -139,6 +134,16 @@ fail(struct load *l, uint32_t i, const char *tried, const char *code,
 	l->retry |= retry;
 	progress_add(1);
 	outcome(l, i, tried, code, text, retry);
+}
+
+static void
+rejected(void *ctx, uint32_t i, const char *code, const char *text)
+{
+	struct load *l = ctx;
+
+	l->ledger->entry[i].state = LEDGER_REJECTED;
+	l->rejected++;
+	outcome(l, i, "read", code, text, false);
 }
 
 /* Nothing more is sent; what is under way comes to its end. */
@@ -283,11 +288,14 @@ run_step(struct load *l, enum load_step step)
 
 	l->step = step;
 	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++) {
-		const char *why = load_obstacle(l->plan, i, step);
+		bool hopeless;
+		const char *why = load_obstacle(l->plan, i, step, &hopeless);
 
 		if (!load_takes_part(l->plan, i, step))
 			continue;
-		if (why)
+		if (hopeless)
+			rejected(l, i, "NoGround", why);
+		else if (why)
 			fail(l, i, mode_of(l, i), "NoGround", why, true);
 		else if (load_goes_in_bulk(&g->entry[i], step))
 			bulk(l, b, i);
@@ -321,29 +329,17 @@ run(struct load *l)
 	progress_end();
 }
 
-/* The same steps as run(), counted. */
 static void
 print_plan(struct load *l)
 {
 	struct buf b = BUF_INIT;
-	double operations = 0;
+	double n = load_plan_text(l->plan, &b);
 
-	for (int s = 0; s < LOAD_STEPS; s++) {
-		long calls, n = load_count(l->plan, (enum load_step)s, &calls);
-
-		if (!n)
-			continue;
-		operations += (double)n;
-		buf_printf(&b,
-		    "{\"step\":\"%s\",\"records\":%ld,\"calls\":%ld}\n",
-		    load_step_name((enum load_step)s), n, calls);
-	}
 	out_span(l->out, buf_peek(&b));
 	buf_free(&b);
 	note("plan: %.0f identity operations at most, about %.0f min at S1 x1, "
 	     "for '%s'",
-	    operations, ceil(operations / hub_limits("S1", 1).identity),
-	    hub_name(l->hub));
+	    n, ceil(n / hub_limits("S1", 1).identity), hub_name(l->hub));
 }
 
 /* -- the end -------------------------------------------------------------- */
@@ -401,16 +397,6 @@ summary(const struct load *l)
 	if (!l->failed)
 		return BAD_DATA;
 	return l->retry ? REMOTE_RETRY : REMOTE_REFUSED;
-}
-
-static void
-rejected(void *ctx, uint32_t i, const char *code, const char *text)
-{
-	struct load *l = ctx;
-
-	l->ledger->entry[i].state = LEDGER_REJECTED;
-	l->rejected++;
-	outcome(l, i, "read", code, text, false);
 }
 
 int

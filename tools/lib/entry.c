@@ -140,11 +140,6 @@ entry_check(
 	if (rec->mode == RECORD_UPDATE_TWIN_IF_MATCH &&
 	    check_etag(rec, "twinETag", code, e))
 		return -1;
-	if (deletes && rec->system_module) {
-		*code = "SystemModule";
-		return err_set(
-		    e, BAD_DATA, NULL, "a system module cannot be deleted");
-	}
 	if (deletes || !entry_has_identity(rec))
 		return 0;
 	/* The service would take a missing one for enabled. */

@@ -32,12 +32,6 @@ static const char *const step_names[] = {
 	[LOAD_TWINS] = "update twins",
 };
 
-const char *
-load_step_name(enum load_step step)
-{
-	return step_names[step];
-}
-
 /* -- reading -------------------------------------------------------------- */
 
 struct reading {
@@ -425,17 +419,22 @@ load_form(const struct load_plan *p, uint32_t i, enum load_step step)
 }
 
 const char *
-load_obstacle(const struct load_plan *p, uint32_t i, enum load_step step)
+load_obstacle(
+    const struct load_plan *p, uint32_t i, enum load_step step, bool *hopeless)
 {
 	const struct ledger_entry *e = &p->ledger->entry[i];
+	enum ledger_state device = LEDGER_TODO;
 
+	if (step == LOAD_MODULES || step == LOAD_SYSTEM)
+		if (e->device != LEDGER_NONE)
+			device = (enum ledger_state)p->ledger->entry[e->device]
+				     .state;
+	*hopeless = device == LEDGER_REJECTED;
+	if (device >= LEDGER_REJECTED)
+		return "its device was not applied";
 	if ((step == LOAD_DEVICES || step == LOAD_PARENTS) &&
 	    e->parent != LEDGER_NONE && !p->parent[e->parent].scope)
 		return "the hub has no Edge device of its parent's id";
-	if ((step == LOAD_MODULES || step == LOAD_SYSTEM) &&
-	    e->device != LEDGER_NONE &&
-	    p->ledger->entry[e->device].state >= LEDGER_REJECTED)
-		return "its device was not applied";
 	return NULL;
 }
 
@@ -485,8 +484,8 @@ load_bulk_mode(const struct ledger_entry *e)
 
 /* -- parents -------------------------------------------------------------- */
 
-long
-load_count(struct load_plan *p, enum load_step step, long *calls)
+static long
+count_step(struct load_plan *p, enum load_step step, long *calls)
 {
 	struct ledger *l = p->ledger;
 	long n = 0, bulk = 0;
@@ -503,6 +502,24 @@ load_count(struct load_plan *p, enum load_step step, long *calls)
 		n = (long)p->count;
 	*calls = (bulk + 99) / 100 + n - bulk;
 	return n;
+}
+
+double
+load_plan_text(struct load_plan *p, struct buf *into)
+{
+	double operations = 0;
+
+	for (int s = 0; s < LOAD_STEPS; s++) {
+		long calls, n = count_step(p, (enum load_step)s, &calls);
+
+		if (!n)
+			continue;
+		operations += (double)n;
+		buf_printf(into,
+		    "{\"step\":\"%s\",\"records\":%ld,\"calls\":%ld}\n",
+		    step_names[s], n, calls);
+	}
+	return operations;
 }
 
 const char *

@@ -15,8 +15,8 @@
 #include "ledger.h"
 
 enum load_step {
+	LOAD_DELETE_DEVICES, /* with them go their modules */
 	LOAD_DELETE_MODULES,
-	LOAD_DELETE_DEVICES,
 	LOAD_EDGE,   /* Edge devices, parents left as they are */
 	LOAD_SCOPES, /* read back the scopes that children need */
 	LOAD_DEVICES,
@@ -64,16 +64,16 @@ int load_check(const struct load_plan *p, const struct load_rules *rules,
     const struct hub *hub, const char *operand, struct err *e);
 void load_free(struct load_plan *p);
 
-const char *load_step_name(enum load_step step);
 bool load_takes_part(
     const struct load_plan *p, uint32_t entry, enum load_step step);
 /* Does a later step go on with it? */
 bool load_later(const struct load_plan *p, uint32_t entry, enum load_step step);
 enum entry_form load_form(
     const struct load_plan *p, uint32_t entry, enum load_step step);
-/* Why it cannot be applied in this step, or NULL. */
-const char *load_obstacle(
-    const struct load_plan *p, uint32_t entry, enum load_step step);
+/* Why it cannot be applied in this step, or NULL.  *hopeless: trying again
+ * cannot help, since what it stands on was rejected. */
+const char *load_obstacle(const struct load_plan *p, uint32_t entry,
+    enum load_step step, bool *hopeless);
 /* In LOAD_CLOSE, which has no obstacles: its parent is not there. */
 bool load_orphan(
     const struct load_plan *p, uint32_t entry, enum load_step step);
@@ -84,10 +84,11 @@ bool load_deletes(const struct ledger_entry *e);
 bool load_goes_in_bulk(const struct ledger_entry *e, enum load_step step);
 enum record_mode load_bulk_mode(const struct ledger_entry *e);
 
-/* How many records and calls the step has.  Counting the steps in their order
- * plays the plan through: do it instead of running it. */
-long load_count(struct load_plan *p, enum load_step step, long *calls);
-/* Asks the hub for their scopes.  One that is not there has none. */
+/* One JSON line for each step that has something to do, and how many
+ * operations that is.  Plays the plan through: do it instead of running it. */
+double load_plan_text(struct load_plan *p, struct buf *into);
+/* Asks the hub for the scopes of all parents.  One that is not there has none.
+ */
 int load_read_scopes(
     struct load_plan *p, struct hub *hub, struct http *http, struct err *e);
 /* Scope of the entry's parent on this hub; NULL: none, or not there. */
