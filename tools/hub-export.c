@@ -166,11 +166,10 @@ main(int argc, char *argv[])
 	rules = rules_open("import \"export\" as e; e::export");
 	a = arm_open();
 	all = gather(a, jv_or_die(arm_hub(a, argv[operand], group)), &partial);
-	t = build(all);
-	path = JV_ARRAY(jv_string("resources"), jv_number(template_hub_peek(t)),
-	    jv_string("properties"));
-	properties = without_read_only(jv_getpath(jv_copy(t), jv_copy(path)));
-	t = jv_setpath(t, path, properties);
+	t = rules_run(rules, "export", all);
+	t = template_with_properties(
+	    t, without_read_only(template_properties(jv_copy(t))));
+	jqrun_free(rules);
 	arm_close(a);
 	(void)doc_write(jv_or_die(expr_lower(t)), output, policies);
 	return partial ? PARTLY_DONE : DONE;
