@@ -343,6 +343,10 @@ error_is() {
     is '[.version, .properties.desired["$version"], .tags]' '[6,4,{"a":{"c":2}}]'
     hub 200 PUT /twins/t1 -d '{"properties":{"desired":{"only":true}}}'
     is '[.tags, .properties.desired.only, .properties.desired.net]' '[{},true,null]'
+    # null clears a section, and nothing else.
+    hub 200 PATCH /twins/t1 -d '{"tags":{"x":1}}'
+    hub 200 PATCH /twins/t1 -d '{"tags":null,"properties":{"desired":{"more":1}}}'
+    is '[.tags, .properties.desired.only, .properties.desired.more]' '[{},true,1]'
     hub 404 PATCH /twins/nobody -d '{}'
     hub 404 GET /twins/t1/modules/nobody
     error_is DeviceNotFound

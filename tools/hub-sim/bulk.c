@@ -40,7 +40,7 @@ apply_twin(struct visit *v, const struct entry *e, const char *match,
     struct refusal *f)
 {
 	return twin_write(
-	    v, e->id, e->module, match, e->tags, e->desired, true, f);
+	    v, e->id, e->module, match, e->tags, e->desired, REPLACE, f);
 }
 
 static int

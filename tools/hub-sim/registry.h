@@ -178,9 +178,10 @@ void parent_id_of(const char *scope, char out[256]);
  */
 void twin_etag_text(int64_t etag, char out[24]);
 void twin_text(const struct row *row, struct buf *out);
-/* .at NULL: leave that section. */
+/* .at NULL: leave that section.  What is not replaced is merged. */
+enum { REPLACE_TAGS = 1, REPLACE_DESIRED = 2, REPLACE = 3 };
 int twin_write(struct visit *v, const char *id, const char *module,
-    const char *match, struct span tags, struct span desired, bool replace,
+    const char *match, struct span tags, struct span desired, int replace,
     struct refusal *f);
 /* Desired of a row as it is to become; version and metadata follow. */
 int twin_set_desired(

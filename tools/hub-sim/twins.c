@@ -162,7 +162,7 @@ names_metadata(struct span section)
 
 int
 twin_write(struct visit *v, const char *id, const char *module,
-    const char *match, struct span tags, struct span desired, bool replace,
+    const char *match, struct span tags, struct span desired, int replace,
     struct refusal *f)
 {
 	struct row row;
@@ -180,7 +180,7 @@ twin_write(struct visit *v, const char *id, const char *module,
 	twin_etag_text(row.twin_etag, etag);
 	if (etag_matches(match, etag) == 0)
 		return refuse(f, PRECONDITION, "ETag mismatch");
-	if (!replace && sim_doubt_is("twin-metadata", "refused") &&
+	if (replace != REPLACE && sim_doubt_is("twin-metadata", "refused") &&
 	    (names_metadata(tags) || names_metadata(desired)))
 		return refuse(f, ARGUMENT_INVALID,
 		    "$metadata and $version cannot be written");
@@ -189,7 +189,8 @@ twin_write(struct visit *v, const char *id, const char *module,
 		goto out;
 	if (desired.at) {
 		if (next_section("properties.desired", row.desired, &next,
-			MAX_PROPERTIES, replace, &new_desired, f))
+			MAX_PROPERTIES, replace & REPLACE_DESIRED, &new_desired,
+			f))
 			goto out;
 	}
 	changed = (tags.at && !json_same(tags, row.tags)) ||
@@ -200,8 +201,9 @@ twin_write(struct visit *v, const char *id, const char *module,
 		goto out;
 	}
 	if (desired.at) {
-		desired_metadata(
-		    v, &row, replace ? next : desired, replace, &meta);
+		desired_metadata(v, &row,
+		    replace & REPLACE_DESIRED ? next : desired,
+		    replace & REPLACE_DESIRED, &meta);
 		row.desired = next;
 		row.desired_meta = buf_peek(&meta);
 		row.desired_version++;
@@ -241,6 +243,12 @@ twin_set_desired(
 	return result;
 }
 
+static bool
+is_null(struct span found)
+{
+	return found.at && json_kind_of(found) == JSON_NULL;
+}
+
 /* A section of a body; null clears it. */
 static struct span
 section_of(struct span object, const char *name, bool replace)
@@ -249,16 +257,17 @@ section_of(struct span object, const char *name, bool replace)
 
 	if (!found.at)
 		return replace ? span_of("{}") : found;
-	return json_kind_of(found) == JSON_NULL ? span_of("{}") : found;
+	return is_null(found) ? span_of("{}") : found;
 }
 
 static int
-change(struct visit *v, const char *id, const char *module, bool replace,
+change(struct visit *v, const char *id, const char *module, bool put,
     struct refusal *f)
 {
 	struct json_fault why;
 	struct json body = { .count = 0 };
 	struct span properties, tags, desired;
+	int replace = put ? REPLACE : 0;
 	const char *match = v->q->header(v->q, "if-match");
 	int result = -1;
 
@@ -272,13 +281,14 @@ change(struct visit *v, const char *id, const char *module, bool replace,
 		goto out;
 	}
 	properties = object_get(body.text, "properties");
-	tags = section_of(body.text, "tags", replace);
-	desired = section_of(
-	    properties.at ? properties : span_of("{}"), "desired", replace);
-	/* Clearing by null is replacing that one section. */
-	if (!replace && tags.at && tags.len == 2 && !desired.at &&
-	    json_kind_of(object_get(body.text, "tags")) == JSON_NULL)
-		replace = true;
+	if (!properties.at)
+		properties = span_of("{}");
+	tags = section_of(body.text, "tags", put);
+	desired = section_of(properties, "desired", put);
+	if (is_null(object_get(body.text, "tags")))
+		replace |= REPLACE_TAGS;
+	if (is_null(object_get(properties, "desired")))
+		replace |= REPLACE_DESIRED;
 	result = twin_write(v, id, module, match, tags, desired, replace, f);
 out:
 	json_free(&body);
