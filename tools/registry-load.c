@@ -13,11 +13,8 @@
 
 #include "bulk.h"
 #include "converge.h"
-#include "hub.h"
-#include "ledger.h"
 #include "loadplan.h"
 #include "opt.h"
-#include "out.h"
 #include "progress.h"
 
 static bool dry_run;
@@ -102,6 +99,7 @@ outcome(struct load *l, uint32_t i, const char *tried, const char *code,
 	buf_wipe(&line);
 }
 
+/* Done, as far as this step goes. */
 static void
 settle(struct load *l, uint32_t i, enum ledger_state state, const char *tried)
 {
@@ -209,12 +207,14 @@ single(struct load *l, uint32_t i)
 		.identity_only = l->step == LOAD_PARENTS,
 		.ambiguous = e->flags & LOAD_DOUBT,
 		.done = single_done };
-	struct single *s = xmalloc(sizeof *s);
+	struct single *s;
 
-	*s = (struct single){ l, i };
-	job.ctx = s;
-	ledger_text(l->ledger, i, &job.line);
 	http_wait(l->http, http_jobs());
+	if (l->stop != DONE)
+		return;
+	job.ctx = s = xmalloc(sizeof *s);
+	*s = (struct single){ l, i };
+	ledger_text(l->ledger, i, &job.line);
 	converge_start(&job);
 }
 

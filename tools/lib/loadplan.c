@@ -385,7 +385,7 @@ load_takes_part(const struct load_plan *p, uint32_t i, enum load_step step)
 	case LOAD_CLOSE:
 		return e->state == LEDGER_HELD && e->flags & LOAD_LOCKED;
 	case LOAD_SYSTEM:
-		return todo && e->flags & LOAD_IS_SYSTEM;
+		return todo && e->flags & LOAD_IS_SYSTEM && !load_deletes(e);
 	case LOAD_TWINS:
 		return todo && !load_deletes(e) && !writes_identity(e) &&
 		       !(e->flags & LOAD_IS_SYSTEM);
