@@ -1484,7 +1484,7 @@ in_group(struct sim *s, const struct sim_request *q, struct sim_reply *r, int n)
 	else if (n == 5 && segment_is(q, 4, "resources"))
 		list_resources(s, q, r, group);
 	else if ((n == 5 && segment_is(q, 4, "exportTemplate")) ||
-	    (n >= 5 && segment_is(q, 4, "deployments")) ||
+		 (n >= 5 && segment_is(q, 4, "deployments")) ||
 		 (n >= 7 && segment_is(q, 4, "providers") &&
 		     segment_is(q, 5, "Microsoft.Resources")))
 		deploy_handle(s, q, r);
