@@ -79,10 +79,12 @@ same() {
     }
 }
 
-# sim_start [OPTION...]: a simulator for this file; its variables are exported.
+# sim_start [OPTION...]: a simulator for this file; its variables are exported,
+# and found again by every test, since this file is loaded before each.
 # Call in setup_file, and sim_stop in teardown_file.
 sim_start() {
     local i
+    rm -f "$BATS_FILE_TMPDIR/sim.env"
     hub-sim "$@" >"$BATS_FILE_TMPDIR/sim.env" 2>"$BATS_FILE_TMPDIR/sim.err" \
         3>&- 4>&- </dev/null &
     SIM_PID=$!
@@ -107,3 +109,9 @@ sim_stop() {
 need_shared() {
     [ -d "$SHARED/azure" ] || skip "needs ../shared"
 }
+
+# What sim_start exported, which the lines above have unset.
+if [ -s "${BATS_FILE_TMPDIR-}/sim.env" ]; then
+    # shellcheck disable=SC1091 # made by sim_start
+    . "$BATS_FILE_TMPDIR/sim.env"
+fi

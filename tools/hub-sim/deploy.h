@@ -96,4 +96,8 @@ jv deploy_failure(int status, jv body);
 /* An object's member without case; invalid: none.  Consumes object. */
 jv deploy_pick(jv object, const char *name);
 
+/* unique.c: the arguments, all strings, to a stable text.  Consume. */
+jv unique_string(jv args);
+jv unique_guid(jv args);
+
 #endif

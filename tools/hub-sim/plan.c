@@ -857,6 +857,10 @@ world_call(void *ctx, const char *name, jv args)
 		return resource_id(p, name, args);
 	} else if (strcmp(name, "providers") == 0) {
 		return providers(args);
+	} else if (strcmp(name, "uniquestring") == 0) {
+		return unique_string(args);
+	} else if (strcmp(name, "guid") == 0) {
+		return unique_guid(args);
 	} else if (strcmp(name, "copyindex") == 0) {
 		return copy_index(p, args);
 	} else if (strcmp(name, "utcnow") == 0 && p->in_default) {

@@ -64,12 +64,12 @@ bool expr_is_unknown(jv value); /* borrows, as jv_get_kind would not */
 /*
  * Folds all of value that can be known: literals, the pure functions
  * (concat, format, toLower, toUpper, substring, take, skip, replace, split,
- * join, length, trim, string, int, bool, json, base64, uniqueString (any
- * stable hash: CONTRACT 9.6), if, equals, not, and, or, greater, less, add,
+ * join, length, trim, string, int, bool, json, base64, if, equals, not, and, or, greater, less, add,
  * sub, mul, div, mod, min, max, empty, contains, first, last, startsWith,
- * endsWith, indexOf, createArray, createObject, array, union, coalesce, guid,
+ * endsWith, indexOf, createArray, createObject, array, union, coalesce,
  * ...) and what world->call knows; resourceId is the world's, since it needs
- * the deployment's subscription and group.
+ * the deployment's subscription and group, and so are uniqueString and guid,
+ * whose hash only the service knows (CONTRACT 9.6).
  * value is lifted; the result is lifted where something stayed unknown.  Names
  * of members that are expressions stay text when lifted and are folded here.
  */
