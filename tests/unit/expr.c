@@ -358,9 +358,10 @@ test_fold(void)
 	is(expr_fold(jv_parse("{\"a\":{\"[f(]\":1}}"), &world),
 	    "error 3: a.[f(]: expression, column 4: it ends too early",
 	    "a name that does not parse");
-	is(expr_fold(expr_lift(jv_string(
-			 "[concat(uniqueString('a'), guid('b'), 'c')]")),
-	       NULL),
+	is(expr_lower(expr_fold(expr_lift(jv_string("[concat(uniqueString("
+						    "'a'), guid('b'), "
+						    "'c')]")),
+	       NULL)),
 	    "\"[concat(uniqueString('a'), guid('b'), 'c')]\"",
 	    "uniqueString and guid stay: only the service knows their hash");
 	a = expr_fold(expr_lift(jv_string("[concat('a', b())]")), NULL);
