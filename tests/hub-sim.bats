@@ -350,6 +350,26 @@ EOF
     has "was made with another --seed"
 }
 
+@test "--db: killed while it is filled, it is filled again from the start" {
+    jq -nrc --argjson n 30 -f "$ROOT/examples/fleet.jq" >"$D/fleet"
+    mkfifo "$D/pipe"
+    hub-sim --db "$D/db" --from "$ROOT/examples/contoso.json" \
+        --registry "$D/pipe" -- touch "$D/ran" 3>&- 4>&- &
+    pid=$!
+    exec 8>"$D/pipe" # opens when hub-sim has deployed the hub
+    head -n 5 "$D/fleet" >&8
+    kill -9 "$pid"
+    wait "$pid" || :
+    exec 8>&-
+    [ ! -e "$D/ran" ]
+    [ -s "$D/db-journal" ]
+    sim 0 --db "$D/db" --from "$ROOT/examples/contoso.json" --registry "$D/fleet" -- \
+        'registry-dump -q --auth=login contoso 2>/dev/null | jq -r .id | sort -u | wc -l'
+    [ "$output" = 30 ]
+    hub-sim --db "$D/db" -- true
+    [ "$(sqlite3 "$D/db" 'PRAGMA journal_mode')" = wal ]
+}
+
 @test "--db: of another version, of somebody else, no database, in use, no place" {
     hub-sim --db "$D/db" -- true
     sqlite3 "$D/db" 'PRAGMA user_version = 99'
