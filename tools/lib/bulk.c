@@ -9,7 +9,7 @@
 
 enum {
 	ENTRIES = 100,      /* the service takes no more in one call */
-	BYTES = 256 * 1024, /* ours, so that memory stays small */
+	BYTES = 192 * 1024, /* ours, so that memory stays small */
 };
 
 struct bulk {
