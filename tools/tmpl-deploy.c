@@ -55,13 +55,14 @@ static const struct tool tool = {
 
 struct job {
 	struct jqrun *rules;
-	jv template;    /* as it will be sent */
-	jv known;       /* its resources, evaluated */
-	jv values;      /* of its parameters, secrets among them */
-	jv secrets;     /* texts never to show */
-	int at;         /* the hub's index in resources */
-	char *hub, *id; /* its name and its id */
-	char *region;   /* its region; NULL: only the deployment knows */
+	jv template;           /* as it will be sent */
+	jv known;              /* its resources, evaluated */
+	jv values;             /* of its parameters, secrets among them */
+	jv secrets;            /* texts never to show */
+	int at;                /* the hub's index in resources */
+	char *hub, *id;        /* its name and its id */
+	char *name, *group_id; /* of the deployment, of the group */
+	char *region;          /* its region; NULL: only the deployment knows */
 	bool has_group, has_hub, carries; /* carries: the old hub's policies */
 	bool attached; /* this very deployment runs already */
 	struct deployment d;
@@ -166,7 +167,8 @@ lift(struct job *j, jv places)
 			jv_string(j->d.group)),
 		    &text);
 		json_sha256(buf_peek(&text), hex);
-		j->d.name = xasprintf("hubpipe-%.46s-%.8s", j->hub, hex);
+		j->d.name = j->name =
+		    xasprintf("hubpipe-%.46s-%.8s", j->hub, hex);
 		buf_free(&text);
 	}
 	jv_free(out);
@@ -202,8 +204,9 @@ read_job(struct job *j, const char *path)
 		die_err(&e);
 	j->d.arm = arm_open();
 	j->d.name = given_name;
-	j->d.group = xasprintf("/subscriptions/%s/resourceGroups/%s",
-	    arm_subscription(j->d.arm), group);
+	j->d.group = j->group_id =
+	    xasprintf("/subscriptions/%s/resourceGroups/%s",
+		arm_subscription(j->d.arm), group);
 	evaluate(j, location ? jv_string(location) : jv_null());
 	j->hub = jv_dup_string(hub_known(j, "name"));
 	if (!j->hub)
@@ -320,12 +323,6 @@ changes(struct job *j)
 	return rule(j, "plan", in);
 }
 
-static double
-number_of(jv totals, const char *member)
-{
-	return jv_number_value(jv_at(jv_copy(totals), member));
-}
-
 static enum status
 print_plan(struct job *j)
 {
@@ -348,8 +345,9 @@ print_plan(struct job *j)
 	}
 	out_close(out);
 	note("plan: %.0f to add, %.0f to change, %.0f to delete",
-	    number_of(totals, "add"), number_of(totals, "change"),
-	    number_of(totals, "delete"));
+	    jv_number_value(jv_at(jv_copy(totals), "add")),
+	    jv_number_value(jv_at(jv_copy(totals), "change")),
+	    jv_number_value(jv_at(jv_copy(totals), "delete")));
 	jv_free(lines);
 	jv_free(totals);
 	return DONE;
@@ -368,8 +366,8 @@ allow(struct job *j)
 	if (!j->has_hub || confirm)
 		return;
 	totals = changes(j);
-	n = number_of(totals, "change") + number_of(totals, "delete");
-	jv_free(totals);
+	n = jv_number_value(jv_at(jv_copy(totals), "change")) +
+	    jv_number_value(jv_at(totals, "delete"));
 	if (n > 0 && !ask_name("this hub is there and would change", j->hub))
 		die(ANSWER_NO, j->hub,
 		    "the hub is there and would change (see with -n how; then "
@@ -415,6 +413,11 @@ close_job(struct job *j)
 	jv_free(j->secrets);
 	jqrun_free(j->rules);
 	arm_close(j->d.arm);
+	free(j->hub);
+	free(j->id);
+	free(j->region);
+	free(j->name);
+	free(j->group_id);
 }
 
 int

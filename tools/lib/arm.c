@@ -220,7 +220,7 @@ static jv
 deepest_object(jv body, int depth)
 {
 	static const char *const wrapper[] = { "error", "statusMessage" };
-	jv code, message, inner, out = jv_object();
+	jv code, message, inner, out;
 
 	for (size_t i = 0; i < 2; i++) {
 		inner = jv_at(jv_copy(body), wrapper[i]);
@@ -251,12 +251,12 @@ deepest_object(jv body, int depth)
 			if (says_something(jv_copy(inner))) {
 				jv_free(code);
 				jv_free(message);
-				jv_free(out);
 				return inner;
 			}
 		}
 		jv_free(inner);
 	}
+	out = jv_object();
 	if (jv_get_kind(code) == JV_KIND_STRING)
 		out = jv_put(out, "code", jv_copy(code));
 	if (jv_get_kind(message) == JV_KIND_STRING)

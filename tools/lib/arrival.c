@@ -74,6 +74,36 @@ arrival_name(struct arm *a, const char *hub, const char *group)
 	jv_free(answer); /* who may not ask will see */
 }
 
+static bool
+needs_own_identity(jv slot)
+{
+	jv endpoint = jv_at(slot, "endpoint");
+	jv user = jv_path(jv_copy(endpoint), "identity.userAssignedIdentity");
+	bool own = jv_get_kind(user) == JV_KIND_NULL;
+
+	jv_free(user);
+	return jv_string_is_nocase(
+		   jv_at(endpoint, "authenticationType"), "identityBased") &&
+	       own;
+}
+
+_Noreturn static void
+die_identity(const char *hub, jv slot)
+{
+	const struct hubpipe_plugin *p = plugin_of_slot_peek(slot);
+	jv names =
+	    jv_at(jv_or_die(plugin_ask(jv_copy(slot), p->resource)), "names");
+	char *target = jv_dup_string(jv_array_get(names, 0));
+	char *endpoint = jv_dup_string(plugin_slot_label(slot));
+
+	die(ANSWER_NO, hub,
+	    "%s is reached as the hub's own identity, which there is only "
+	    "after the hub (deploy without it, give the hub's identity the "
+	    "role '%s' on '%s', deploy again; or let a user-assigned identity "
+	    "reach it)",
+	    endpoint, p->role ? p->role : "?", target ? target : "?");
+}
+
 /* An identity of the hub itself exists, and gets its role, after the hub. */
 void
 arrival_identities(jv hub, jv old)
@@ -84,32 +114,10 @@ arrival_identities(jv hub, jv old)
 	bool ready = has && strcasestr(has, "SystemAssigned");
 
 	jv_array_foreach(slots, i, slot) {
-		jv endpoint = jv_at(jv_copy(slot), "endpoint");
-		jv user =
-		    jv_path(jv_copy(endpoint), "identity.userAssignedIdentity");
-
-		if (!ready && jv_get_kind(user) == JV_KIND_NULL &&
-		    jv_string_is_nocase(jv_at(endpoint, "authenticationType"),
-			"identityBased")) {
-			const struct hubpipe_plugin *p =
-			    plugin_of_slot_peek(slot);
-			jv names = jv_at(
-			    jv_or_die(plugin_ask(jv_copy(slot), p->resource)),
-			    "names");
-			jv label = plugin_slot_label(jv_copy(slot));
-			jv last = jv_array_get(jv_copy(names), 0);
-
-			die(ANSWER_NO,
-			    jv_string_peek(name) ? jv_string_value(name) : NULL,
-			    "%s is reached as the hub's own identity, which "
-			    "there is only after the hub (deploy without it, "
-			    "give the hub's identity the role '%s' on '%s', "
-			    "deploy again; or let a user-assigned identity "
-			    "reach it)",
-			    jv_string_value(label), p->role ? p->role : "?",
-			    jv_string_peek(last) ? jv_string_value(last) : "?");
-		}
-		jv_free(user);
+		if (!ready && needs_own_identity(jv_copy(slot)))
+			die_identity(
+			    jv_string_peek(name) ? jv_string_value(name) : "",
+			    slot);
 		jv_free(slot);
 	}
 	jv_free(slots);
