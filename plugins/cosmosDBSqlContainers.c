@@ -35,18 +35,17 @@ with_names(jv endpoint, jv wanted, jv cloud)
 	return endpoint;
 }
 
-/* An expression (an object) stays; a mask or nothing is to be filled in. */
 static jv
 secret(jv endpoint, const char *member, const char *from)
 {
 	jv out = put(jv_object(), "member", jv_string(member));
 
-	out = put(out, "before", jv_string(""));
-	out = put(out, "after", jv_string(""));
+	out = put(put(out, "before", jv_string("")), "after", jv_string(""));
 	out = jv_object_set(out, jv_string("value"), text_of(endpoint, member));
 	return put(out, "from", JV_ARRAY(jv_string(from)));
 }
 
+/* An expression (an object) stays; a mask or nothing is to be filled in. */
 static jv
 secrets(jv endpoint)
 {
@@ -83,9 +82,7 @@ account_request(jv endpoint, const char *action)
 static jv
 key_requests(jv endpoint)
 {
-	jv r = account_request(endpoint, "listKeys");
-
-	return jv_is_valid(r) ? JV_ARRAY(r) : r;
+	return only(account_request(endpoint, "listKeys"));
 }
 
 static jv

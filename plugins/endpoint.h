@@ -188,6 +188,13 @@ request_for(const char *type, jv names, const char *api, const char *action)
 	return put(out, "action", action ? jv_string(action) : jv_null());
 }
 
+/* An array of the one request, or what is wrong with it. */
+static inline jv
+only(jv request)
+{
+	return jv_is_valid(request) ? JV_ARRAY(request) : request;
+}
+
 static inline jv
 fail(const char *text)
 {

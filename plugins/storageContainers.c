@@ -1,7 +1,5 @@
-/*
- * storageContainers: a blob container as a routing endpoint, and the storage
- * account for file upload, which is one too but for its place (CONTRACT 5).
- */
+/* storageContainers: a blob container as a routing endpoint, and the storage
+ * account for file upload, which is one but for its place (CONTRACT 5). */
 #include "endpoint.h"
 
 #define ACCOUNTS "Microsoft.Storage/storageAccounts"
@@ -71,8 +69,7 @@ with_names(jv endpoint, jv wanted, jv cloud)
 	return endpoint;
 }
 
-/* None without a connection string: a hub with no file upload has "" or null
- * in its place. */
+/* A hub with no file upload has "" or null for a connection string. */
 static jv
 secrets(jv endpoint)
 {
@@ -94,19 +91,17 @@ account_request(jv endpoint, const char *action)
 	jv account = account_of(endpoint);
 
 	jv_free(endpoint);
-	if (!is_text(account)) {
-		jv_free(account);
-		return fail("connectionString lacks 'AccountName'");
-	}
-	return request_for(ACCOUNTS, JV_ARRAY(account), VERSION, action);
+	if (is_text(account))
+		return request_for(
+		    ACCOUNTS, JV_ARRAY(account), VERSION, action);
+	jv_free(account);
+	return fail("connectionString lacks 'AccountName'");
 }
 
 static jv
 key_requests(jv endpoint)
 {
-	jv r = account_request(endpoint, "listKeys");
-
-	return jv_is_valid(r) ? JV_ARRAY(r) : r;
+	return only(account_request(endpoint, "listKeys"));
 }
 
 static jv

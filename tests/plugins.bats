@@ -170,3 +170,34 @@ refused() {
     expect_status 4 key-inject --plugin-dir=/nowhere "$BATS_TEST_TMPDIR/t.json"
     has "'/nowhere': cannot read: No such file or directory"
 }
+
+@test "five types, by key and by identity: each key is had, no identity is touched" {
+    local t=$BATS_TEST_TMPDIR
+    expect_pipe 0 "key-inject -n '$FIXTURES/five-types.json' | jq -r .name | sort | paste -sd,"
+    [ "$output" = blob-key,cosmos-key,hub-key,queue-key,topic-key ]
+    expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" -- \
+        key-inject -q "$FIXTURES/five-types.json" -o "$t/out.json"
+    for f in "$FIXTURES/five-types.json" "$t/out.json"; do
+        jq '[.. | objects | select(.authenticationType == "identityBased")]' "$f" \
+            >"$t/$(basename "$f").identities"
+    done
+    same "$t/five-types.json.identities" "$t/out.json.identities"
+    run jq length "$t/out.json.identities"
+    [ "$output" = 6 ]
+    run jq -r '.resources[0].properties.routing.endpoints | map_values(.[0])[]
+        | .connectionString // .primaryKey' "$t/out.json"
+    [ "${#lines[@]}" = 5 ]
+    has_not '****'
+}
+
+@test "five types renamed: names follow, whatever way they are reached" {
+    expect_pipe 0 "tmpl-rewrite -q --name=six --rename=contoso-west-events=e2 \
+        --rename=contoso-west-bus=b2 --rename=contosowestdata=d2 \
+        --rename=contoso-west-cosmos=c2 '$FIXTURES/five-types.json' |
+        jq -r '[.. | strings | select(test(\"contoso-?west\"))] | length'"
+    [ "$output" = 0 ]
+    expect_pipe 0 "tmpl-rewrite -q --name=six --rename=contoso-west-bus=b2 '$FIXTURES/five-types.json' |
+        jq -r '.resources[0].properties.routing.endpoints.serviceBusTopics[] | .connectionString // .endpointUri'"
+    [ "${lines[0]}" = 'Endpoint=sb://b2.servicebus.windows.net:5671/;SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=****;EntityPath=lifecycle' ]
+    [ "${lines[1]}" = 'sb://b2.servicebus.windows.net' ]
+}

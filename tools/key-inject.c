@@ -353,16 +353,25 @@ main(int argc, char *argv[])
 		rules = rules_open(stages);
 		o = options(&a, jv_copy(jobs));
 		jobs = run(rules, "plan", jobs, jv_copy(o), jv_null());
-		if (dry_run) {
-			show(jobs);
-			return DONE;
+		if (!dry_run) {
+			if (!a)
+				a = arm_open();
+			jobs = fetch(rules, a, jobs, jv_copy(o));
+			complain(jv_copy(jobs));
+			properties = apply(rules, properties, jv_copy(jobs));
 		}
-		if (!a)
-			a = arm_open();
-		jobs = fetch(rules, a, jobs, o);
-		complain(jv_copy(jobs));
-		properties = apply(rules, properties, jobs);
+		jv_free(o);
+		jqrun_free(rules);
+		if (a)
+			arm_close(a);
 	}
+	if (dry_run) {
+		show(jobs);
+		jv_free(properties);
+		jv_free(t);
+		return DONE;
+	}
+	jv_free(jobs);
 	check_masks(jv_copy(properties), NULL);
 	t = template_with_properties(t, jv_copy(properties));
 	return doc_write(

@@ -355,13 +355,13 @@ masked(jv t)
 
 /* One line for each change, on stderr or, with -n, on stdout. */
 static void
-tell(struct jqrun *rules, jv o, jv was, jv now)
+tell(struct jqrun *rules, jv o, jv old, jv was, jv now)
 {
 	jv in = jv_object(), lines;
 	struct out *f = dry_run ? out_open(output, false) : NULL;
 	int counts[3] = { 0, 0, 0 };
 
-	was = masked(was);
+	was = masked(run(rules, "before", old, was));
 	now = masked(now);
 	in = jv_put(in, "old", jv_or_die(expr_lower(jv_copy(was))));
 	in = jv_put(in, "new", jv_or_die(expr_lower(jv_copy(now))));
@@ -414,9 +414,14 @@ main(int argc, char *argv[])
 	secret = plugin_has_secret(template_properties(jv_copy(t)));
 
 	if (explain || dry_run)
-		tell(rules, o, run(rules, "before", old, was), jv_copy(t));
+		tell(rules, o, jv_copy(old), jv_copy(was), jv_copy(t));
+	else
+		jv_free(o);
 	jqrun_free(rules);
-	if (dry_run)
-		return DONE;
-	return doc_write(jv_or_die(expr_lower(t)), output, secret);
+	jv_free(old);
+	jv_free(was);
+	if (!dry_run)
+		return doc_write(jv_or_die(expr_lower(t)), output, secret);
+	jv_free(t);
+	return DONE;
 }

@@ -13,6 +13,9 @@ def call($f; $args): {"$expr": {call: $f, args: $args}};
 def calls($f): .. | objects | select(has("$expr"))."$expr"
   | select((.call? | strings | low) == ($f | low));
 
+# Where a word stands in a list.  (libjq 1.6 leaks in index() on arrays.)
+def place($word): . as $all | [range(length) | select($all[.] == $word)][0];
+
 # Same name?  Without case; of two trees, the same text.
 def same($a; $b): ($a | tojson | low) == ($b | tojson | low);
 

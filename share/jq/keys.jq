@@ -49,7 +49,7 @@ def located($lists; $o):
     . as $job
     | ([$lists[.find.path][] | select(hub::same(.name; $job.want[0].names[0]))
         | .id | split("/")
-        | .[(map(hub::low) | index("resourcegroups")) + 1]] | unique) as $in
+        | .[(map(hub::low) | hub::place("resourcegroups")) + 1]] | unique) as $in
     | if $in | length == 1 then .group = $in[0] | requests($o.reference)
       else fail(1; "'\(.want[0].names[0])' (\(.find.path
           | sub(".*/providers/"; ""))) is "

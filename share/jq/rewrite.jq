@@ -147,7 +147,7 @@ def rename($new; $o):
   def text_id:
     if type == "string" and (hub::low | contains($type + "/")) then
       split("/")
-      | (map(hub::low) | index("iothubs") + 1) as $i
+      | (map(hub::low) | hub::place("iothubs") + 1) as $i
       | if hub::same(.[$i]; $old) then .[$i] = $new else . end
       | join("/")
     else . end;
