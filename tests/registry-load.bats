@@ -310,6 +310,23 @@ x enabled sas" ]
 ["b",null,{"u":5}]' ]
 }
 
+@test "modes of records that take two steps: create is no conflict with ourselves, an ETag counts once" {
+    {
+        device top ',"capabilities":{"iotEdge":true}'
+        device low ',"capabilities":{"iotEdge":true},"parentScopes":["ms-azure-iot-edge://top-1"]'
+        device off | sed 's/enabled/disabled/'
+        echo "{\"id\":\"off\",\"moduleId\":\"m\",\"status\":\"enabled\",$(sas m)}"
+    } | sed 's/}$/,"importMode":"create"}/' >f.txt
+    sim 0 -- '
+        registry-load -q <f.txt && ./east >now && registry-diff -q f.txt now &&
+        registry-dump -q env:DEST_IOTHUB_CONN_STRING | grep -v edgeHub | grep -v edgeAgent |
+            registry-edit --mode=updateIfMatchETag --set "statusReason=\"new\"" --where ".moduleId == null" >g.txt &&
+        registry-load <g.txt && ./east >then'
+    has "3 applied (0 were equal"
+    [ "$(jq -r 'select(.moduleId == null) | .id + " " + .status + " " + .statusReason' then | tr '\n' ';')" = \
+        "low enabled new;off disabled new;top enabled new;" ]
+}
+
 @test "deleting: named twice, and all of it" {
     fleet 30 >f.txt
     jq -c '{id, moduleId, importMode: "delete"} | with_entries(select(.value))' f.txt >d.txt

@@ -206,6 +206,8 @@ single(struct load *l, uint32_t i)
 		.scope = load_scope(l->plan, i),
 		.identity_only = l->step == LOAD_PARENTS,
 		.ambiguous = e->flags & LOAD_DOUBT,
+		.ours = e->flags & LOAD_DOUBT &&
+			(l->step == LOAD_PARENTS || l->step == LOAD_CLOSE),
 		.done = single_done };
 	struct single *s;
 
@@ -223,18 +225,16 @@ single(struct load *l, uint32_t i)
 static void
 look(struct load *l, uint32_t i, bool doubt)
 {
-	struct ledger_entry *e = &l->ledger->entry[i];
-
-	e->state = LEDGER_LOOK;
+	l->ledger->entry[i].state = LEDGER_LOOK;
 	if (doubt)
-		e->flags |= LOAD_DOUBT;
+		l->ledger->entry[i].flags |= LOAD_DOUBT;
 }
 
 static void
 said(void *ctx, uint32_t i, const struct bulk_result *r)
 {
 	struct load *l = ctx;
-	struct ledger_entry *e = &l->ledger->entry[i];
+	const struct ledger_entry *e = &l->ledger->entry[i];
 	const char *tried = record_mode_name(load_bulk_mode(e));
 	bool exists =
 	    r->says == BULK_EXISTS && (e->mode != RECORD_CREATE || r->doubt);

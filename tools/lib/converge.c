@@ -350,6 +350,8 @@ converge_start(struct converge_job *job)
 	job->line = (struct buf)BUF_INIT;
 	if (record_read(buf_peek(&c->job.line), &c->rec, &e))
 		bug("a record that was read before is none: %s", e.text);
+	if (job->ours)
+		c->rec.mode = RECORD_CREATE_OR_UPDATE;
 	c->device = hub_escape(c->rec.id);
 	c->module = c->rec.module ? hub_escape(c->rec.module) : NULL;
 	c->result.tried = record_mode_name(c->rec.mode);

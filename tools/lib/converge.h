@@ -35,6 +35,8 @@ struct converge_job {
 	const char *scope;  /* of its parent on this hub, or NULL; borrowed */
 	bool identity_only; /* leave the twin for another time */
 	bool ambiguous;     /* a try before this one may have been applied */
+	bool
+	    ours; /* written before by the same run: the mode was obeyed then */
 	converge_done *done;
 	void *ctx;
 };
