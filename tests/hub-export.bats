@@ -94,6 +94,16 @@ Microsoft.Devices/IotHubs/eventHubEndpoints/ConsumerGroups contoso/events/monito
     expect_status 0 tmpl-rewrite --name=other "$T/e.json"
 }
 
+@test "--via=export: what the service calls incomplete is refused" {
+    sim_options=(--fault 'method=POST,path=*exportTemplate,do=status:200')
+    sim 6 "hub-export --via=export contoso -o '$T/none.json'"
+    has "the export is incomplete: A fault was asked for" --via=get --allow-partial
+    [ ! -e "$T/none.json" ]
+    sim 6 "hub-export --via=export --allow-partial contoso -o '$T/none.json'"
+    has "the export holds no template"
+    [ ! -e "$T/none.json" ]
+}
+
 @test "text that looks like an expression stays text" {
     jq '(.resources[] | select(.type == "Microsoft.Devices/IotHubs").tags) = {"a": "[[concat(1)]", "b": "[open", "c": "x]"}' \
         "$ROOT/examples/contoso.json" >"$T/from.json"

@@ -111,7 +111,11 @@ exported(struct arm *a, jv hub, bool *partial)
 		jv_free(text);
 	}
 	jv_free(error);
-	return jv_at(answer, "template");
+	answer = jv_at(answer, "template");
+	if (jv_get_kind(answer) != JV_KIND_OBJECT)
+		die(REMOTE_REFUSED, NULL,
+		    "the export holds no template (--via=get does without it)");
+	return answer;
 }
 
 static jv

@@ -216,8 +216,8 @@ forbid_dumps(void)
 }
 
 /* Status and --help must not differ on /dev/full: see the last write. */
-_Noreturn static void
-end_help(void)
+_Noreturn void
+tool_end(void)
 {
 	if (fflush(stdout) || ferror(stdout))
 		die(LOCAL_FAILURE, "stdout", "write failed: %s",
@@ -242,18 +242,18 @@ tool_start(const struct tool *tool, int argc, char *argv[])
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
 		if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help")) {
 			print_help(tool, opts, n);
-			end_help();
+			tool_end();
 		}
 	parse(opts, n, argc, argv);
 	if (version) {
 		printf("%s (hubpipe) %s\n", tool->name, HUBPIPE_VERSION);
-		end_help();
+		tool_end();
 	}
 	if (list) {
 		for (size_t i = 0; i < n; i++)
 			printf(
 			    "--%s%s\n", opts[i]->name, opts[i]->arg ? "=" : "");
-		end_help();
+		tool_end();
 	}
 	msg_begin(tool->name, quiet, verbose);
 	progress_mode(quiet ? "none" : progress);

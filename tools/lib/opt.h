@@ -92,6 +92,9 @@ struct tool {
  */
 int tool_start(const struct tool *tool, int argc, char *argv[]);
 
+/* After something like --help: stdout is flushed and checked, status DONE. */
+_Noreturn void tool_end(void);
+
 /*
  * One line and "try 'tool --help'" on stderr, status BAD_USAGE; for what the
  * table cannot say, such as two options that exclude each other.

@@ -283,8 +283,5 @@ plugin_start(void)
 	(void)search_both(NULL, list_one, NULL, &e);
 	if (e.status != DONE)
 		die_err(&e);
-	if (fflush(stdout) || ferror(stdout))
-		die(LOCAL_FAILURE, "stdout", "write failed: %s",
-		    strerror(errno));
-	exit(DONE);
+	tool_end();
 }
