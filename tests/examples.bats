@@ -34,12 +34,10 @@ EOF
 # page_examples FILE: the commands of its EXAMPLES: lines after "$ ", and the
 # lines that go on after a backslash, a pipe or && at the end.
 page_examples() {
-    awk '/^\.Sh EXAMPLES/ { on = 1; next }
-        /^\.Sh/ { on = 0 }
-        !on { next }
-        /^\$ / { sub(/^\$ /, ""); print; more = /(\\|\||&&)$/; next }
-        more { print; more = /(\\|\||&&)$/ }' "$1" |
-        sed 's/\\e/\\/g; s/\\&//g; s/\\(aq/'\''/g; s/\\-/-/g; s/\\(ti/~/g'
+    sed -n '/^\.Sh EXAMPLES/,/^\.Sh [^E]/p' "$1" |
+        sed 's/\\&//g; s/\\(aq/'\''/g; s/\\-/-/g; s/\\(ti/~/g; s/\\e/\\/g' |
+        awk '/^\$ / { sub(/^\$ /, ""); print; more = /(\\|\||&&)$/; next }
+            more { print; more = /(\\|\||&&)$/ }'
 }
 
 @test "the examples of every manual page" {
