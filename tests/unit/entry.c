@@ -1,0 +1,247 @@
+/* Tests of tools/lib/entry.c and ledger.c; prints TAP. */
+#include "entry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ledger.h"
+
+static int tests, failures;
+
+static void
+check(bool good, const char *name)
+{
+	tests++;
+	failures += !good;
+	printf("%s %d - %s\n", good ? "ok" : "not ok", tests, name);
+}
+
+static struct record rec;
+static struct json there;
+
+#define KEYS                                                      \
+	"\"authentication\":{\"type\":\"sas\",\"symmetricKey\":{" \
+	"\"primaryKey\":\"QUJD\",\"secondaryKey\":\"REVG\"}}"
+
+static void
+read_record(const char *line)
+{
+	struct err e;
+
+	if (record_read(span_of(line), &rec, &e)) {
+		printf("# %s\n", e.text);
+		failures++;
+	}
+}
+
+static void
+scan(const char *text)
+{
+	struct json_fault fault;
+
+	if (json_scan(span_of(text), &there, &fault))
+		failures++;
+}
+
+static void
+parent_is(const char *identity, const char *want)
+{
+	char *have;
+
+	scan(identity);
+	have = entry_parent(&there);
+	check(want ? have && !strcmp(have, want) : !have,
+	    want ? want : "no parent");
+	free(have);
+}
+
+static void
+test_parents(void)
+{
+	parent_is("{\"deviceScope\":\"ms-azure-iot-edge://a-b-12\"}", "a-b");
+	parent_is("{\"parentScopes\":[\"ms-azure-iot-edge://c-1\"]}", "c");
+	parent_is("{\"deviceScope\":\"\",\"parentScopes\":[]}", NULL);
+	parent_is("{\"deviceScope\":null}", NULL);
+	parent_is("{\"capabilities\":{\"iotEdge\":true},\"deviceScope\":"
+		  "\"ms-azure-iot-edge://own-1\"}",
+	    NULL);
+	parent_is("{\"capabilities\":{\"iotEdge\":true},\"deviceScope\":"
+		  "\"ms-azure-iot-edge://own-1\",\"parentScopes\":["
+		  "\"ms-azure-iot-edge://up-2\"]}",
+	    "up");
+}
+
+static bool
+identity_is(enum entry_form form, const char *scope, const char *want)
+{
+	struct buf b = BUF_INIT;
+	bool good;
+
+	entry_identity(&rec, form, scope, there.count ? &there : NULL, &b);
+	good = !strcmp(b.at, want);
+	if (!good)
+		printf("# %s\n", b.at);
+	buf_free(&b);
+	return good;
+}
+
+static void
+test_identities(void)
+{
+	there.count = 0;
+	read_record("{\"id\":\"d\",\"status\":\"enabled\",\"x\":1," KEYS
+		    ",\"tags\":{\"a\":1.0},\"deviceScope\":"
+		    "\"ms-azure-iot-edge://p-1\"}");
+	check(identity_is(ENTRY_FULL, "ms-azure-iot-edge://p-9",
+		  "{\"deviceId\":\"d\",\"status\":\"enabled\"," KEYS
+		  ",\"deviceScope\":\"ms-azure-iot-edge://p-9\"}"),
+	    "a leaf gets its parent's scope on this hub");
+	read_record("{\"id\":\"e\",\"status\":\"enabled\"," KEYS
+		    ",\"capabilities\":{\"iotEdge\":true},\"deviceScope\":"
+		    "\"ms-azure-iot-edge://e-1\"}");
+	scan("{\"deviceScope\":\"own\",\"parentScopes\":[\"up\"],"
+	     "\"capabilities\":{\"iotEdge\":true}}");
+	check(identity_is(ENTRY_ROOT, NULL,
+		  "{\"deviceId\":\"e\",\"status\":\"enabled\"," KEYS
+		  ",\"capabilities\":{\"iotEdge\":true},\"deviceScope\":"
+		  "\"own\",\"parentScopes\":[\"up\"]}"),
+	    "an Edge device repeats its own scope and keeps its parent");
+	check(identity_is(ENTRY_FULL, "new",
+		  "{\"deviceId\":\"e\",\"status\":\"enabled\"," KEYS
+		  ",\"capabilities\":{\"iotEdge\":true},\"deviceScope\":"
+		  "\"own\",\"parentScopes\":[\"new\"]}"),
+	    "and gets another");
+}
+
+static void
+test_locked(void)
+{
+	struct buf b = BUF_INIT;
+
+	read_record("{\"id\":\"d\",\"status\":\"disabled\"," KEYS "}");
+	entry_bulk(&rec, RECORD_CREATE, ENTRY_LOCKED, NULL, &b);
+	check(!strstr(b.at, "QUJD") && !strstr(b.at, "REVG") &&
+		  strstr(b.at, "\"status\":\"enabled\"") &&
+		  strstr(b.at, "\"importMode\":\"create\""),
+	    "locked: enabled, without the keys of the record");
+	buf_free(&b);
+	entry_bulk(&rec, RECORD_DELETE, ENTRY_FULL, NULL, &b);
+	check(!strstr(b.at, "QUJD"), "what deletes sends no keys");
+	buf_free(&b);
+}
+
+static void
+test_same(void)
+{
+	read_record("{\"id\":\"d\",\"status\":\"enabled\"," KEYS
+		    ",\"tags\":{\"a\":1.0}}");
+	scan("{\"status\":\"enabled\",\"statusReason\":null," KEYS "}");
+	check(entry_same_identity(&rec, ENTRY_FULL, NULL, &there),
+	    "an absent reason is the same as null");
+	check(!entry_same_identity(&rec, ENTRY_FULL, "s", &there),
+	    "a parent that is not there is a difference");
+	check(!entry_same_identity(&rec, ENTRY_LOCKED, NULL, &there),
+	    "nothing is the same as keys that nobody knows");
+	scan("{\"status\":\"enabled\",\"authentication\":{\"type\":\"sas\","
+	     "\"symmetricKey\":{\"primaryKey\":\"QUJD\",\"secondaryKey\":"
+	     "\"REVH\"}}}");
+	check(!entry_same_identity(&rec, ENTRY_FULL, NULL, &there),
+	    "one byte of a key is a difference");
+	scan("{\"tags\":{\"a\":1},\"properties\":{\"desired\":{\"b\":2}}}");
+	check(entry_same_twin(&rec, &there),
+	    "numbers by value; what the record has not may be anything");
+	scan("{\"tags\":{\"a\":1,\"b\":2}}");
+	check(!entry_same_twin(&rec, &there), "a tag more is a difference");
+}
+
+static void
+test_keys(void)
+{
+	static const struct {
+		const char *line, *code;
+	} bad[] = {
+		{ "{\"id\":\"d\",\"status\":\"enabled\"}", "NoKeys" },
+		{ "{\"id\":\"d\",\"status\":\"enabled\",\"authentication\":{"
+		  "\"type\":\"sas\",\"symmetricKey\":{\"primaryKey\":\"\","
+		  "\"secondaryKey\":\"\"}}}",
+		    "NoKeys" },
+		{ "{\"id\":\"d\",\"status\":\"enabled\",\"authentication\":{"
+		  "\"type\":\"sas\",\"symmetricKey\":{\"primaryKey\":\"QQ==\","
+		  "\"secondaryKey\":null}}}",
+		    "HalfKey" },
+		{ "{\"id\":\"d\",\"status\":\"enabled\",\"authentication\":{"
+		  "\"type\":\"selfSigned\"}}",
+		    "NoKeys" },
+		{ "{\"id\":\"d\",\"moduleId\":\"m\",\"authentication\":{"
+		  "\"type\":\"none\"}}",
+		    "NoKeys" },
+		{ "{\"id\":\"d\"," KEYS "}", "NoStatus" },
+	};
+	const char *code;
+	struct err e;
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		code = "";
+		read_record(bad[i].line);
+		check(entry_check(&rec, false, &code, &e) == -1 &&
+			  !strcmp(code, bad[i].code),
+		    bad[i].code);
+	}
+	read_record("{\"id\":\"d\",\"moduleId\":\"$edgeHub\"}");
+	check(entry_check(&rec, false, &code, &e) == 0,
+	    "a system module needs no keys");
+	read_record("{\"id\":\"d\",\"importMode\":\"updateTwin\"}");
+	check(entry_check(&rec, false, &code, &e) == 0,
+	    "neither does what leaves the identity alone");
+}
+
+static void
+test_ledger(void)
+{
+	struct err e;
+	struct ledger *l = ledger_open(&e);
+	struct buf b = BUF_INIT;
+	char id[32], text[40];
+	bool good = true;
+
+	for (int i = 0; i < 20000; i++) {
+		struct line line = { .number = i + 1 };
+
+		(void)snprintf(id, sizeof id, "dev-%d", i);
+		(void)snprintf(text, sizeof text, "%s\r\n", id);
+		line.raw = line.text = span_of(text);
+		good &= ledger_name(l, ledger_add(l, &line), id, NULL) ==
+			LEDGER_NONE;
+	}
+	check(good, "20,000 names are all new");
+	check(ledger_find(l, "dev-19999", NULL) == 19999 &&
+		  ledger_find(l, "dev-0", NULL) == 0,
+	    "and all found");
+	check(ledger_find(l, "dev-0", "m") == LEDGER_NONE &&
+		  ledger_find(l, "dev-20000", NULL) == LEDGER_NONE,
+	    "others are not");
+	check(ledger_name(l, 5, "dev-7", NULL) == 7, "a second one is told");
+	ledger_text(l, 12345, &b);
+	check(!strcmp(b.at, "dev-12345"), "the text, without its end");
+	ledger_raw(l, 12345, &b);
+	check(!strcmp(b.at, "dev-12345\r\n"), "as it came in");
+	check(sizeof(struct ledger_entry) <= 48, "48 bytes a record");
+	buf_free(&b);
+	ledger_close(l);
+}
+
+int
+main(void)
+{
+	msg_begin("entry", false, false);
+	test_parents();
+	test_identities();
+	test_locked();
+	test_same();
+	test_keys();
+	test_ledger();
+	record_free(&rec);
+	json_free(&there);
+	printf("1..%d\n", tests);
+	return failures ? 1 : 0;
+}
