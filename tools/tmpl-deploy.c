@@ -45,9 +45,8 @@ static const struct tool tool = {
 	.name = "tmpl-deploy",
 	.synopsis = "-g GROUP [-n] [-l REGION] [--confirm=HUB] [TEMPLATE]",
 	.summary = "Deploy a hub's template, safe to repeat",
-	.example = "hub-export -g west-rg contoso |\n"
-		   "    tmpl-rewrite --name=contoso-east --location=eastus |\n"
-		   "    key-inject | tmpl-deploy -g east-rg",
+	.example = "key-inject <east.json | tmpl-deploy -n -g east-rg\n"
+		   "key-inject <east.json | tmpl-deploy -g east-rg",
 	.opts = opts,
 	.statuses = "0123456",
 	.operands_max = 1,
