@@ -32,9 +32,7 @@ static const struct tool tool = {
 	.name = "hub-export",
 	.synopsis = "[-g GROUP] [--policies] [-o FILE] [OPTION...] HUB",
 	.summary = "Print an IoT hub as an ARM template",
-	.example = "hub-export -g west-rg contoso |\n"
-		   "    tmpl-rewrite --name=contoso-east --location=eastus |\n"
-		   "    key-inject | tmpl-deploy -g east-rg",
+	.example = "hub-export -g west-rg contoso >contoso.json",
 	.opts = opts,
 	.statuses = "01234567",
 	.operands_max = 1,

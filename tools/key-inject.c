@@ -34,9 +34,7 @@ static const struct tool tool = {
 	.name = "key-inject",
 	.synopsis = "[-n] [--by-reference] [OPTION...] [TEMPLATE]",
 	.summary = "Put the keys of endpoints into an exported hub template",
-	.example = "hub-export -g west-rg contoso |\n"
-		   "    tmpl-rewrite --name=contoso-east --location=eastus |\n"
-		   "    key-inject --by-reference | tmpl-deploy -g east-rg",
+	.example = "key-inject --by-reference <contoso.json >ready.json",
 	.opts = opts,
 	.statuses = "0123456",
 	.operands_max = 1,

@@ -59,9 +59,8 @@ static const struct tool tool = {
 	.name = "tmpl-rewrite",
 	.synopsis = "[--name=HUB] [--location=REGION] [OPTION...] [TEMPLATE]",
 	.summary = "Rewrite a hub's template into that of another hub",
-	.example = "hub-export -g west-rg contoso |\n"
-		   "    tmpl-rewrite --name=contoso-east --location=eastus |\n"
-		   "    key-inject | tmpl-deploy -g east-rg",
+	.example =
+	    "tmpl-rewrite --name=contoso-east --location=eastus <contoso.json",
 	.opts = opts,
 	.statuses = "0234",
 	.operands_max = 1,
