@@ -84,7 +84,8 @@ struct hubpipe_plugin {
 	/* The role that an identity needs to send there. */
 	const char *role;
 	/* Another place in properties that holds an object of this type:
-	 * "storageEndpoints.$default". */
+	 * "storageEndpoints.$default", whose names must be "account" and
+	 * "container". */
 	const char *claims;
 	/* An endpoint in an older api-version's form in the newest one. */
 	jv (*uplift)(jv endpoint);

@@ -35,7 +35,7 @@ const struct hubpipe_plugin hubpipe_plugin = {
 #endif
 	.struct_size = sizeof(struct hubpipe_plugin)
 #ifdef REASON_SIZE
-	    - 8
+		       - 8
 #endif
 	,
 #ifdef REASON_JV

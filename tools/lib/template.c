@@ -86,8 +86,8 @@ template_hub_peek(jv t)
 static jv
 properties_path(jv t)
 {
-	return JV_ARRAY(jv_string("resources"),
-	    jv_number(template_hub_peek(t)), jv_string("properties"));
+	return JV_ARRAY(jv_string("resources"), jv_number(template_hub_peek(t)),
+	    jv_string("properties"));
 }
 
 jv
