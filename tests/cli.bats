@@ -86,7 +86,7 @@ tool_options() {
             echo "$t: --list-options (<) and man/$t.1 (>) differ"
             return 1
         }
-        diff <("$t" --help | sed -n 's/.* --\([a-z-]*\).*/\1/p' | sort -u) \
+        diff <("$t" --help | sed -n 's/^  \(-.,\|   \) --\([a-z-]*\).*/\2/p' | sort -u) \
             <(tool_options "$t")
     done
 }

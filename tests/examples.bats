@@ -24,11 +24,10 @@ before() {
 hub-export -q -g west-rg contoso >contoso.json
 registry-dump -q >contoso.txt
 cp contoso.txt fleet.txt
+tmpl-rewrite -q --name contoso-east --location eastus <contoso.json >east.json
 EOF
-    [[ $1 != registry-* ]] || cat <<'EOF'
-tmpl-rewrite --name contoso-east --location eastus <contoso.json |
-    key-inject -q | tmpl-deploy -q -g east-rg >/dev/null
-EOF
+    [[ $1 != registry-* ]] ||
+        echo 'key-inject -q <east.json | tmpl-deploy -q -g east-rg >/dev/null'
 }
 
 # page_examples FILE: the commands of its EXAMPLES: lines after "$ ", and the
