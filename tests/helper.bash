@@ -20,6 +20,8 @@ unset AZURE_TENANT_ID AZURE_CLIENT_ID AZURE_CLIENT_SECRET
 unset AZURE_SUBSCRIPTION_ID AZURE_CLOUD
 export LC_ALL=C.UTF-8 TZ=UTC
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
+export LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp:print_suppressions=0"
+LSAN_OPTIONS+=:fast_unwind_on_malloc=0:malloc_context_size=40
 
 # expect_status N COMMAND...: run it, stdout and stderr into $output; fail
 # when it ends otherwise, and always on a signal or a sanitizer's report.
