@@ -60,6 +60,55 @@ arm_text(jv object, const char *name)
 }
 
 jv
+arm_member(jv object, const char *name)
+{
+	return jv_at(jv_copy(object), name);
+}
+
+bool
+arm_has(jv object, const char *name)
+{
+	jv v = arm_member(object, name);
+	bool is = jv_get_kind(v) != JV_KIND_NULL;
+
+	jv_free(v);
+	return is;
+}
+
+/* A whole number in an object; otherwise when absent.  Microsoft's own sample
+ * templates give capacity and partitionCount as text. */
+long
+arm_number(jv object, const char *name, long otherwise)
+{
+	jv v = arm_member(object, name);
+	const char *text = jv_string_peek(v);
+	char *end = NULL;
+	long n = otherwise;
+
+	if (jv_get_kind(v) == JV_KIND_NUMBER)
+		n = (long)jv_number_value(v);
+	else if (text && *text) {
+		if (strncmp(text, DOC_NUMBER, strlen(DOC_NUMBER)) == 0)
+			text += strlen(DOC_NUMBER);
+		n = (long)strtod(text, &end);
+		if (*end)
+			n = otherwise;
+	}
+	jv_free(v);
+	return n;
+}
+
+bool
+arm_is_true(jv object, const char *name)
+{
+	jv v = arm_member(object, name);
+	bool is = jv_get_kind(v) == JV_KIND_TRUE;
+
+	jv_free(v);
+	return is;
+}
+
+jv
 arm_time(int64_t ms)
 {
 	char text[32];
@@ -1260,8 +1309,8 @@ list_type(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 
 /* -- one resource -------------------------------------------------------- */
 
-static void
-refuse_or(struct sim_reply *r, int status, jv answer)
+void
+arm_answer_or(struct sim_reply *r, int status, jv answer)
 {
 	if (jv_is_valid(answer))
 		arm_answer(r, status, answer);
@@ -1287,7 +1336,7 @@ put_resource(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	old = arm_load(s, id->key);
 	fresh = !jv_is_valid(old);
 	jv_free(old);
-	refuse_or(r, fresh ? id->kind->created : id->kind->replaced,
+	arm_answer_or(r, fresh ? id->kind->created : id->kind->replaced,
 	    arm_put_as(s, id->id, api, body, ARM_SLOW));
 }
 
@@ -1388,7 +1437,7 @@ action_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		arm_refuse(r, request);
 		return;
 	}
-	refuse_or(r, 200, act(s, id, action, request, true));
+	arm_answer_or(r, 200, act(s, id, action, request, true));
 }
 
 /* .../resourceGroups/{group}/providers/{namespace}/... */

@@ -1,5 +1,6 @@
 /*
- * arm.h: what arm.c, iothubs.c, services.c and deploy.c share.
+ * arm.h: what arm.c, iothubs.c, services.c and deploy.c share; iothubs.h and
+ * deploy.h say what theirs share besides.
  *
  * A kind of resource is one row in a table: iothubs.c and services.c each have
  * one, arm.c does for all of them what Resource Manager does for all of them
@@ -68,6 +69,8 @@ void arm_refuse(struct sim_reply *r, jv failure);
 /* Like sim_json(), but numbers that libjq would alter come out as they came
  * in (doc.h). */
 void arm_answer(struct sim_reply *r, int status, jv body);
+/* The answer, or arm_refuse() where it is invalid. */
+void arm_answer_or(struct sim_reply *r, int status, jv answer);
 
 /* -- for the tables of kinds --------------------------------------------- */
 
@@ -108,7 +111,14 @@ char *arm_region(jv given);
 const char *arm_region_title(const char *region); /* display name */
 const char *arm_region_pair(const char *region);  /* short name or NULL */
 char *arm_lower(const char *text);
-char *arm_text(jv object, const char *name); /* borrows object; or NULL */
+/* Members of an object, which is borrowed. */
+char *arm_text(jv object, const char *name); /* malloc'd; NULL: no string */
+jv arm_member(jv object, const char *name);  /* jv_null(): none */
+bool arm_has(jv object, const char *name);   /* and it is not null */
+bool arm_is_true(jv object, const char *name);
+/* A whole number; otherwise when absent.  Microsoft's own sample templates
+ * give capacity and partitionCount as text. */
+long arm_number(jv object, const char *name, long otherwise);
 /* Text that a date and time can be made of, in the form of ARM. */
 jv arm_time(int64_t ms);
 

@@ -12,12 +12,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-static jv
-peek(jv object, const char *name)
-{
-	return jv_at(jv_copy(object), name);
-}
-
 /* given over the defaults, which are JSON. */
 static jv
 defaulted(const char *defaults, jv given)
@@ -52,12 +46,12 @@ frame(const struct arm_id *id, const char *type)
 static jv
 with_place(jv out, jv body, bool title)
 {
-	char *region = arm_region(peek(body, "location"));
+	char *region = arm_region(arm_member(body, "location"));
 
 	out = jv_put(out, "location",
 	    jv_string(title ? arm_region_title(region) : region));
 	free(region);
-	return jv_put(out, "tags", object_or(peek(body, "tags"), "{}"));
+	return jv_put(out, "tags", object_or(arm_member(body, "tags"), "{}"));
 }
 
 /* A text of the stored properties, or the present moment. */
@@ -149,7 +143,7 @@ storage_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
     jv old, enum arm_how how)
 {
 	const char *name = id->name[0];
-	jv out, props, ends = jv_object(), sku = peek(body, "sku");
+	jv out, props, ends = jv_object(), sku = arm_member(body, "sku");
 	static const char *const services[] = { "blob", "file", "queue",
 		"table", "dfs", "web" };
 	size_t n = strlen(name);
@@ -171,7 +165,7 @@ storage_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		ends = jv_put(ends, services[i],
 		    jv_text(
 			"https://%s.%s.core.windows.net/", name, services[i]));
-	region = arm_region(peek(body, "location"));
+	region = arm_region(arm_member(body, "location"));
 	sku = object_or(sku, "{\"name\":\"Standard_LRS\"}");
 	tier = arm_text(sku, "name");
 	sku = jv_put(sku, "tier",
@@ -186,7 +180,7 @@ storage_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 			  "\"allowBlobPublicAccess\":false,"
 			  "\"supportsHttpsTrafficOnly\":true,"
 			  "\"accessTier\":\"Hot\"}",
-	    peek(body, "properties"));
+	    arm_member(body, "properties"));
 	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
 	props = jv_put(props, "creationTime", born_at(s, old, "creationTime"));
 	props = jv_put(props, "primaryEndpoints", ends);
@@ -267,7 +261,7 @@ container_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 			     "\"leaseState\":\"Available\","
 			     "\"hasImmutabilityPolicy\":false,"
 			     "\"hasLegalHold\":false}",
-		       peek(body, "properties")),
+		       arm_member(body, "properties")),
 		"lastModifiedTime", born_at(s, old, "lastModifiedTime")));
 	drop(api, body, old, how);
 	return out;
@@ -297,8 +291,8 @@ namespace_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		    "characters.",
 		    name);
 	}
-	sku = defaulted(
-	    "{\"name\":\"Standard\",\"tier\":\"Standard\"}", peek(body, "sku"));
+	sku = defaulted("{\"name\":\"Standard\",\"tier\":\"Standard\"}",
+	    arm_member(body, "sku"));
 	if (events)
 		sku = defaulted("{\"capacity\":1}", sku);
 	out = jv_put(jv_object(), "sku", sku);
@@ -314,7 +308,7 @@ namespace_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		   : "{\"premiumMessagingPartitions\":0,\"minimumTlsVersion\":"
 		     "\"1.2\",\"publicNetworkAccess\":\"Enabled\","
 		     "\"disableLocalAuth\":false,\"zoneRedundant\":false}",
-	    peek(body, "properties"));
+	    arm_member(body, "properties"));
 	sim_guid(s, id->key, guid);
 	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
 	props =
@@ -360,7 +354,8 @@ entity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
     jv old, enum arm_how how)
 {
 	const char *what = strrchr(id->kind->type, '/') + 1;
-	jv props = peek(body, "properties"), out = frame(id, id->kind->type);
+	jv props = arm_member(body, "properties"),
+	   out = frame(id, id->kind->type);
 
 	if (strcmp(what, "eventhubs") == 0) {
 		jv ids = jv_array(), n;
@@ -368,7 +363,7 @@ entity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		props = defaulted("{\"messageRetentionInDays\":7,"
 				  "\"partitionCount\":4,\"status\":\"Active\"}",
 		    props);
-		n = peek(props, "partitionCount");
+		n = arm_member(props, "partitionCount");
 		for (int i = 0; jv_get_kind(n) == JV_KIND_NUMBER &&
 				i < (int)jv_number_value(n) && i < 1024;
 		     i++)
@@ -493,7 +488,7 @@ cosmos_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 {
 	const char *name = id->name[0];
 	char *kind = arm_text(body, "kind");
-	jv out = jv_object(), props, created = peek(old, "systemData");
+	jv out = jv_object(), props, created = arm_member(old, "systemData");
 
 	out = jv_put(out, "id", jv_string(id->id));
 	out = jv_put(out, "name", jv_string(name));
@@ -517,7 +512,7 @@ cosmos_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 			  "\"consistencyPolicy\":{\"defaultConsistencyLevel\":"
 			  "\"Session\",\"maxIntervalInSeconds\":5,"
 			  "\"maxStalenessPrefix\":100}}",
-	    peek(body, "properties"));
+	    arm_member(body, "properties"));
 	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
 	props = jv_put(props, "documentEndpoint",
 	    jv_text("https://%s.documents.azure.com:443/", name));
