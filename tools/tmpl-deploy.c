@@ -11,9 +11,9 @@
 #include "ask.h"
 #include "deployment.h"
 #include "doc.h"
+#include "evaluate.h"
 #include "jqrun.h"
 #include "json.h"
-#include "known.h"
 #include "opt.h"
 #include "out.h"
 #include "plugin.h"
@@ -183,8 +183,8 @@ evaluate(struct job *j, jv where)
 	if (jv_get_kind(where) == JV_KIND_STRING)
 		scope = jv_put(scope, "location", where);
 	jv_free(j->known);
-	j->known = jv_or_die(
-	    template_known(jv_copy(j->template), jv_copy(j->values), scope));
+	j->known = jv_or_die(evaluate_resources(
+	    jv_copy(j->template), jv_copy(j->values), scope));
 	free(j->region);
 	j->region = jv_dup_string(hub_known(j, "location"));
 }
@@ -196,7 +196,7 @@ read_job(struct job *j, const char *path)
 
 	j->template = template_read(path);
 	j->at = template_hub_peek(j->template);
-	j->values = template_values(parameters_file);
+	j->values = evaluate_parameters(parameters_file);
 	j->rules =
 	    jqrun_compile("import \"deploy\" as d; d::run", jv_object(), &e);
 	if (!j->rules)

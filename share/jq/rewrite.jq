@@ -33,13 +33,8 @@ def inner: (.resources[]
   | select(.expressionEvaluationOptions.scope? // "" | hub::low == "inner"))
   .template;
 
-# Functions whose values only the service can compute stay calls.
-def hashes: "uniquestring", "guid";
-def veil: inner |= tojson | (hub::calls(hashes)).call |= "hubpipe." + .;
-def unveil:
-  (.. | objects | select(has("$expr"))."$expr".call? | strings)
-    |= ltrimstr("hubpipe.")
-  | inner |= fromjson;
+def veil: inner |= tojson;
+def unveil: inner |= fromjson;
 
 # Outputs that are the hub's name or place: they are to follow it.
 def outputs_like(f):

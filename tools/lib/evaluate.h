@@ -26,4 +26,13 @@ jv evaluate_lift(jv template);
  */
 jv evaluate_fold(jv lifted, jv given);
 
+/*
+ * The resources of a template as it stands, evaluated for one deployment:
+ * scope {"subscription", "group", "location"} (a member may be missing) gives
+ * resourceGroup(), subscription() and resourceId() their values, and what has
+ * none yet stays.  In the same order, lifted.  Invalid, BAD_DATA, for an
+ * expression that cannot be right.  CONTRACT 9.6.
+ */
+jv evaluate_resources(jv template, jv given, jv scope);
+
 #endif
