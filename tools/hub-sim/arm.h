@@ -3,8 +3,10 @@
  * deploy.h say what theirs share besides.
  *
  * A kind of resource is one row in a table: iothubs.c and services.c each have
- * one, arm.c does for all of them what Resource Manager does for all of them
- * (paths, groups, lists, tags, long-running operations, the deny knob).
+ * one, and what Resource Manager does for all of them is done once: arm.c has
+ * requests, paths and lists, resources.c what is stored, its groups and the
+ * deny knob, operations.c long-running operations, regions.c regions, and
+ * armwords.c failures and answers.
  *
  * Failure is an invalid jv whose message is {"status": N, "body": {...}}:
  * arm_fail() makes one in the standard envelope (CONTRACT 3.1), hub_fail() in
@@ -122,7 +124,38 @@ long arm_number(jv object, const char *name, long otherwise);
 /* Text that a date and time can be made of, in the form of ARM. */
 jv arm_time(int64_t ms);
 
-/* iothubs.c */
+/* -- between arm.c, resources.c and operations.c -------------------------- */
+
+/* A request's body, an object; or a failure. */
+jv arm_parse(struct span text);
+jv arm_not_found(const struct arm_id *id); /* 404, and of a group */
+jv arm_no_group(const char *group);
+/* JSON in a column, and bound to a statement (consumed). */
+jv arm_column(sqlite3_stmt *q, int column);
+void arm_bind(sqlite3_stmt *q, int index, jv v);
+jv arm_regions(void); /* {"westus": {"displayName", "pairedWith"...}} */
+
+const struct arm_kind *arm_kind_of(const char *type); /* any case, or NULL */
+/* The nearest resource above key that the store could have; false: none. */
+bool arm_parent(struct sim *s, const char *key, struct arm_id *out);
+/* What GET shows of it.  Consumes stored. */
+jv arm_view(struct sim *s, const struct arm_id *id, const char *api, jv stored);
+/* Keys of a group's (NULL: any) resources of a type (NULL: any). */
+jv arm_keys_where(struct sim *s, const char *group, const char *type);
+/* The 403 of the deny knob (resources.c), or null. */
+jv arm_denied(struct sim *s, const struct arm_id *id, const char *action);
+/* POST id/action; knob: the deny knob counts. */
+jv arm_act(
+    struct sim *s, const char *id, const char *action, jv request, bool knob);
+void arm_group_delete(struct sim *s, const char *group);
+/* The next number of that name, from 1. */
+long arm_count_up(struct sim *s, const char *name);
+/* GET of .../{place}/{id}; false: there is no such operation. */
+bool operation_poll(struct sim *s, const struct sim_request *q,
+    struct sim_reply *r, const char *place, const char *id);
+
+/* -- iothubs.c and hub.c ------------------------------------------------- */
+
 bool hub_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
     const struct arm_id *hub, int segment);
 void hub_put_http(struct sim *s, const struct sim_request *q,

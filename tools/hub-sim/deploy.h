@@ -1,6 +1,7 @@
 /*
  * deploy.h: what the rooms of deployments share.  deploy.c answers requests
- * and keeps the history, plan.c reads a template and carries it out, whatif.c
+ * and keeps the history, plan.c reads a template, parameters.c its parameters,
+ * world.c knows what its expressions mean, planrun.c carries it out, whatif.c
  * says what it would change, export.c writes templates, seed.c is --from.
  *
  * Failures are those of arm.h: invalid, with {"status": N, "body": {...}}.
@@ -95,6 +96,54 @@ void export_group(struct sim *s, const struct sim_request *q,
 jv deploy_failure(int status, jv body);
 /* An object's member without case; invalid: none.  Consumes object. */
 jv deploy_pick(jv object, const char *name);
+jv deploy_member(jv object, const char *name); /* the same; null: none */
+jv deploy_object(jv v);                        /* {} if it is none */
+
+/* -- plan.c, for those who carry it out ----------------------------------- */
+
+enum { MAX_PARTS = 800, MAX_DEPTH = 40 };
+
+/* -1: none.  By full name, or by the last part of it if only one has it. */
+int plan_part_by_id(const struct plan *p, const char *id);
+int plan_part_by_name(const struct plan *p, const char *name);
+/* Is there a chain of dependencies from part a to part b? */
+bool plan_chained(const struct plan *p, int a, int b);
+/* 400 InvalidTemplate; text is what stands between the quotes, info where it
+ * is (null: not known).  Consumes. */
+jv template_invalid(jv text, jv info) __attribute__((warn_unused_result));
+/* An evaluation that failed, as the refusal of the template; what another
+ * room said stays as it is. */
+jv template_fault(jv invalid, const char *what);
+int deploy_slashes(const char *text);
+
+/* -- parameters.c -------------------------------------------------------- */
+
+/* "secureString" in the service's spelling; NULL: no type.  type NULL too. */
+const char *parameter_type(const char *type);
+bool type_is_secure(const char *word);
+/* A failure when it has none or a wrong one; evaluated once, then kept. */
+jv parameter_value(struct plan *p, const char *name);
+/* All of them, and what is given too much; jv_null() or a refusal. */
+jv parameters_check(struct plan *p);
+
+/* -- world.c ------------------------------------------------------------- */
+
+/* An evaluation that fails says why; template_fault() makes it a refusal. */
+#define fault(...) jv_fail(BAD_DATA, NULL, __VA_ARGS__)
+
+/* A value without trees, its strings meaning themselves; or invalid. */
+jv plan_evaluate(struct plan *p, jv lifted);
+jv plan_lift_evaluate(struct plan *p, jv value); /* text of the template */
+/* {"copy": [{"name", "count", "input"}], ...}: the loops of properties and
+ * variables; what they make stands beside them. */
+jv plan_expand(struct plan *p, jv value);
+/* As far as it is known: trees may be left. */
+jv plan_fold(struct plan *p, jv lifted);
+
+/* -- planrun.c ----------------------------------------------------------- */
+
+/* With what it needs, if it has not run; reference() does so. */
+void plan_run_part(struct plan *p, int part);
 
 /* unique.c: the arguments, all strings, to a stable text.  Consume. */
 jv unique_string(jv args);
