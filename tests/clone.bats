@@ -17,7 +17,7 @@ in_sim() {
         options+=("$1")
         shift
     done
-    hub-sim --from "$ROOT/examples/contoso.json" --group west-rg \
+    hub-sim --from "$ROOT/examples/contoso.json" -g west-rg \
         --registry "${FLEET:-$BATS_FILE_TMPDIR/small.txt}" \
         --dest contoso-east "${options[@]}" -- \
         bash -o pipefail -c "cd '$BATS_TEST_TMPDIR' && $2"

@@ -297,7 +297,7 @@ registry-diff && exit 99
 registry-diff dump.txt || exit 42
 END
     expect_status 42 hub-sim --from "$ROOT/examples/contoso.json" \
-        --group west-rg --registry fleet.txt --dest contoso-east -- \
+        -g west-rg --registry fleet.txt --dest contoso-east -- \
         bash -euo pipefail script
     has '{"id":"leaf#1","path":"/tags/site","a":"x","b":"y"}'
     [ "$(grep -c '"path"' <<<"$output")" -eq 2 ]

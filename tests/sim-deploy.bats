@@ -383,7 +383,7 @@ box1'
 }
 
 @test "exportTemplate: parameters or null for secrets, old schema, no consumer groups" {
-    expect_status 0 sim --from "$ROOT/examples/contoso.json" --group rg -- '
+    expect_status 0 sim --from "$ROOT/examples/contoso.json" -g rg -- '
         H=/subscriptions/$AZURE_SUBSCRIPTION_ID/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/contoso
         echo "{\"resources\":[\"$H\"]}" >r.json; finished $G/exportTemplate r.json >a.json; head -1 head
         jq -c ".template.parameters, [.template.resources[] | .type, .name, .dependsOn], .template.resources[0].properties.storageEndpoints,
@@ -415,7 +415,7 @@ box1'
 }
 
 @test "exportTemplate may hide the hub's name in other strings" {
-    expect_status 0 sim --from "$ROOT/examples/contoso.json" --group rg \
+    expect_status 0 sim --from "$ROOT/examples/contoso.json" -g rg \
         --doubt export-embeds-name=yes -- '
         echo "{\"resources\":[\"*\"]}" >r.json
         finished $G/exportTemplate r.json | jq -c ".template.resources[] | select(.name | test(\"IotHubs_contoso_name.\\\\)\\\\]\")) | .tags,
@@ -425,7 +425,7 @@ box1'
 }
 
 @test "--from an export: what its masked endpoints point at is made" {
-    expect_status 0 sim --from "$ROOT/examples/contoso.json" --group rg -- '
+    expect_status 0 sim --from "$ROOT/examples/contoso.json" -g rg -- '
         echo "{\"resources\":[\"/subscriptions/$AZURE_SUBSCRIPTION_ID/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/contoso\"]}" >r.json
         finished $G/exportTemplate r.json'
     # As somebody else's: another subscription, endpoints in another group.

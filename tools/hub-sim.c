@@ -30,7 +30,7 @@ static bool list_doubts;
 static const struct opt opts[] = {
 	OPT_TEXT(0, "from", "TEMPLATE", &from,
 	    "deploy this template at the start, with what its endpoints need"),
-	OPT_TEXT(0, "group", "GROUP", &group,
+	OPT_TEXT('g', "resource-group", "GROUP", &group,
 	    "resource group of --from (default west-rg)"),
 	OPT_TEXT(0, "registry", "FILE", &registry,
 	    "load these registry lines into the hub of --from"),

@@ -10,6 +10,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include "doc.h"
+
 int64_t
 sim_now(const struct sim *s)
 {
@@ -164,7 +166,7 @@ sim_json(struct sim_reply *r, int status, jv body)
 	r->status = status;
 	r->content_type = NULL;
 	buf_clear(&r->body);
-	json_add_jv(&r->body, body);
+	doc_compact(body, &r->body); /* numbers as they came */
 }
 
 void

@@ -7,6 +7,10 @@
 
 #include "msg.h"
 
+/* Operations a second that the smallest hub permits (CONTRACT Annex A): no
+ * refusal means that there is less. */
+#define LEAST (100 / 60.0)
+
 struct pace {
 	double (*clock)(void);
 	double given;   /* the rate asked for; 0: none */
@@ -103,7 +107,7 @@ pace_refused(struct pace *p, double wait)
 	if (p->rate <= 0)
 		p->rate = p->counted / larger(t - p->began, 1);
 	p->rate /= 2;
-	p->rate = larger(p->rate, p->given > 0 ? p->given / 64 : 0.1);
+	p->rate = larger(p->rate, p->given > 0 ? p->given / 64 : LEAST);
 	p->level = smaller(p->level, 0);
 	p->filled = p->hold; /* nothing flows in while we wait */
 }
