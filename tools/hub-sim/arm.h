@@ -63,6 +63,7 @@ jv arm_group_resources(struct sim *s, const char *group);
 /* Removes it and what is in it; false: was not there. */
 bool arm_delete(struct sim *s, const char *id);
 
+jv arm_failure(int status, jv body); /* {"status", "body"} as an invalid jv */
 __attribute__((format(printf, 3, 4))) jv arm_fail(
     int status, const char *code, const char *fmt, ...);
 __attribute__((format(printf, 4, 5))) jv hub_fail(
@@ -148,6 +149,7 @@ jv arm_denied(struct sim *s, const struct arm_id *id, const char *action);
 jv arm_act(
     struct sim *s, const char *id, const char *action, jv request, bool knob);
 void arm_group_delete(struct sim *s, const char *group);
+void arm_retry_header(struct sim_reply *r); /* doubt lro-retry-after */
 /* The next number of that name, from 1. */
 long arm_count_up(struct sim *s, const char *name);
 /* GET of .../{place}/{id}; false: there is no such operation. */

@@ -83,8 +83,8 @@ arm_time(int64_t ms)
 	return jv_string(text);
 }
 
-static jv
-failure(int status, jv body)
+jv
+arm_failure(int status, jv body)
 {
 	return jv_invalid_with_msg(jv_put(
 	    jv_put(jv_object(), "status", jv_number(status)), "body", body));
@@ -104,7 +104,7 @@ arm_fail(int status, const char *code, const char *fmt, ...)
 	e = jv_put(jv_put(jv_object(), "code", jv_string(code)), "message",
 	    jv_string(text));
 	free(text);
-	return failure(status, jv_put(jv_object(), "error", e));
+	return arm_failure(status, jv_put(jv_object(), "error", e));
 }
 
 /* "2023-11-06 20:15:34Z": the provider's own way of writing the time. */
@@ -131,7 +131,7 @@ hub_fail(struct sim *s, int status, int code, const char *fmt, ...)
 		    "errorcode: IH%d.",
 		text, guid, when, code));
 	free(text);
-	return failure(status, body);
+	return arm_failure(status, body);
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * deploy.c: deployments and their history (CONTRACT 9).  A deployment is
+ * deploy.c: requests about deployments (CONTRACT 9).  A deployment is
  * carried out while its PUT is answered; what is seen of it follows the clock,
  * so that a client meets Accepted and Running before it meets the end.
  */
@@ -9,12 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-
-const char deploy_schema[] =
-    "CREATE TABLE IF NOT EXISTS deployment ("
-    " grp TEXT, key TEXT, name TEXT, started INTEGER, over INTEGER,"
-    " state TEXT, operation TEXT, body TEXT, template TEXT,"
-    " operations TEXT, PRIMARY KEY (grp, key));";
 
 /* ---- text that is nearly JSON ---- */
 
@@ -104,14 +98,6 @@ deploy_tidy(struct span text, struct buf *out)
 
 /* ---- what a request asks for ---- */
 
-struct target {
-	struct sim *s;
-	const struct sim_request *q;
-	struct sim_reply *r;
-	char *group, *name; /* name NULL: all deployments of the group */
-	char *api;
-};
-
 static jv
 bad_content(const char *why)
 {
@@ -123,7 +109,7 @@ bad_content(const char *why)
 
 /* The members of "properties" of a request; *text is kept for line numbers. */
 static jv
-request_properties(const struct target *t, struct buf *text)
+request_properties(const struct asked *t, struct buf *text)
 {
 	jv body, properties, mode;
 	bool complete, linked;
@@ -177,7 +163,7 @@ request_properties(const struct target *t, struct buf *text)
 /* 0, or -1 with the refusal answered. */
 static int
 open_plan(
-    const struct target *t, struct plan *p, struct buf *text, jv *properties)
+    const struct asked *t, struct plan *p, struct buf *text, jv *properties)
 {
 	jv no;
 
@@ -199,478 +185,6 @@ open_plan(
 	return 0;
 }
 
-/* ---- what is said of a deployment ---- */
-
-static jv
-id_of(const struct target *t)
-{
-	return jv_text("/subscriptions/" SIM_SUBSCRIPTION
-		       "/resourceGroups/%s/providers/Microsoft.Resources/"
-		       "deployments/%s",
-	    t->group, t->name);
-}
-
-static jv
-template_hash(jv template)
-{
-	struct buf text = BUF_INIT;
-	uint64_t h = 14695981039346656037u;
-
-	doc_compact(template, &text);
-	for (size_t i = 0; i < text.len; i++)
-		h = (h ^ (unsigned char)text.at[i]) * 1099511628211u;
-	buf_wipe(&text);
-	return jv_text("%llu", (unsigned long long)h);
-}
-
-static jv
-append_once(jv list, jv item)
-{
-	bool has = false;
-
-	jv_array_foreach(list, i, one)
-		has = jv_equal(one, jv_copy(item)) || has;
-	if (has) {
-		jv_free(item);
-		return list;
-	}
-	return jv_array_append(list, item);
-}
-
-static jv
-part_location(struct plan *p, int i)
-{
-	struct part *part = &p->part[i];
-	jv from = jv_get_kind(part->body) == JV_KIND_OBJECT
-		      ? jv_copy(part->body)
-		      : plan_preview(p, i);
-	jv location = jv_at(from, "location");
-
-	if (jv_get_kind(location) == JV_KIND_STRING)
-		return location;
-	jv_free(location);
-	return jv_null();
-}
-
-/* [{"namespace", "resourceTypes": [{"resourceType", "locations"}]}] */
-static jv
-providers_of(struct plan *p)
-{
-	jv spaces = jv_array(), out = jv_array();
-
-	for (int i = 0; i < p->count; i++)
-		spaces = append_once(
-		    spaces, jv_string_sized(p->part[i].type,
-				(int)strcspn(p->part[i].type, "/")));
-	jv_array_foreach(spaces, k, space) {
-		size_t n = strlen(jv_string_value(space));
-		jv types = jv_array();
-
-		for (int i = 0; i < p->count; i++) {
-			const char *type = p->part[i].type;
-			jv one;
-
-			if (strncmp(type, jv_string_value(space), n) != 0 ||
-			    type[n] != '/' || p->part[i].state == PART_ABSENT)
-				continue;
-			one = jv_put(jv_object(), "resourceType",
-			    jv_string(type + n + 1));
-			types =
-			    append_once(types, jv_put(one, "locations",
-						   jv_array_append(jv_array(),
-						       part_location(p, i))));
-		}
-		out = jv_array_append(
-		    out, jv_put(jv_put(jv_object(), "namespace", space),
-			     "resourceTypes", types));
-	}
-	jv_free(spaces);
-	return out;
-}
-
-static jv
-part_named(const struct part *part)
-{
-	jv one = jv_put(jv_object(), "id", jv_string(part->id));
-
-	one = jv_put(one, "resourceType", jv_string(part->type));
-	return jv_put(one, "resourceName", jv_string(part->name));
-}
-
-static jv
-dependencies_of(const struct plan *p)
-{
-	jv out = jv_array();
-
-	for (int i = 0; i < p->count; i++) {
-		jv on = jv_array();
-
-		for (int j = 0; j < p->count; j++)
-			if (p->part[i].needs[j])
-				on = jv_array_append(
-				    on, part_named(&p->part[j]));
-		if (jv_array_length(jv_copy(on)) == 0) {
-			jv_free(on);
-			continue;
-		}
-		out = jv_array_append(
-		    out, jv_object_merge(jv_put(jv_object(), "dependsOn", on),
-			     part_named(&p->part[i])));
-	}
-	return out;
-}
-
-static jv
-deployment_frame(const struct target *t, struct plan *p, const char *state)
-{
-	char guid[37], *words = xasprintf("deployment/%s/%s/%lld", t->group,
-			   t->name, (long long)sim_now(t->s));
-	jv d = jv_put(
-	    jv_object(), "templateHash", template_hash(jv_copy(p->template)));
-	jv out = jv_put(jv_object(), "id", id_of(t));
-
-	sim_guid(t->s, words, guid);
-	free(words);
-	d = jv_put(d, "parameters", plan_parameters(p));
-	d = jv_put(d, "mode", jv_string("Incremental"));
-	d = jv_put(d, "provisioningState", jv_string(state));
-	d = jv_put(d, "timestamp", jv_string("0001-01-01T00:00:00Z"));
-	d = jv_put(d, "duration", jv_string("PT0S"));
-	d = jv_put(d, "correlationId", jv_string(guid));
-	d = jv_put(d, "providers", providers_of(p));
-	d = jv_put(d, "dependencies", dependencies_of(p));
-	out = jv_put(out, "name", jv_string(t->name));
-	out = jv_put(out, "type", jv_string("Microsoft.Resources/deployments"));
-	return jv_put(out, "properties", d);
-}
-
-static jv
-part_ids(const struct plan *p, bool done_only)
-{
-	jv ids = jv_array();
-
-	for (int i = 0; i < p->count; i++)
-		if (done_only ? p->part[i].state == PART_DONE
-			      : p->part[i].state != PART_ABSENT)
-			ids =
-			    jv_array_append(ids, jv_put(jv_object(), "id",
-						     jv_string(p->part[i].id)));
-	return ids;
-}
-
-static const char *
-status_word(int status)
-{
-	static const struct {
-		int status;
-		const char *word;
-	} words[] = { { 200, "OK" }, { 201, "Created" }, { 202, "Accepted" },
-		{ 400, "BadRequest" }, { 401, "Unauthorized" },
-		{ 403, "Forbidden" }, { 404, "NotFound" }, { 409, "Conflict" },
-		{ 412, "PreconditionFailed" }, { 429, "TooManyRequests" },
-		{ 501, "NotImplemented" }, { 503, "ServiceUnavailable" } };
-
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (words[i].status == status)
-			return words[i].word;
-	return "InternalServerError";
-}
-
-static int
-failure_status(jv failure)
-{
-	jv n = jv_at(failure, "status");
-	int status =
-	    jv_get_kind(n) == JV_KIND_NUMBER ? (int)jv_number_value(n) : 500;
-
-	jv_free(n);
-	return status;
-}
-
-/* A provider's answer as the text that a deployment's error carries: JSON
- * with \r\n (CONTRACT 9.5). */
-static jv
-provider_text(jv body)
-{
-	struct buf text = BUF_INIT, out = BUF_INIT;
-	jv s;
-
-	doc_text(body, &text);
-	while (text.len && text.at[text.len - 1] == '\n')
-		text.len--;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.at[i] == '\n')
-			buf_char(&out, '\r');
-		buf_char(&out, text.at[i]);
-	}
-	s = jv_string_sized(out.len ? out.at : "", (int)out.len);
-	buf_wipe(&text);
-	buf_wipe(&out);
-	return s;
-}
-
-static jv
-error_detail(jv failure)
-{
-	const char *word = status_word(failure_status(jv_copy(failure)));
-
-	return jv_put(jv_put(jv_object(), "code", jv_string(word)), "message",
-	    provider_text(jv_at(failure, "body")));
-}
-
-/* jv_null() while nothing failed. */
-static jv
-deployment_error(const struct plan *p)
-{
-	jv details = jv_array(), e;
-
-	if (jv_get_kind(p->output_failure) != JV_KIND_NULL) {
-		e = jv_put(jv_object(), "code",
-		    jv_string("DeploymentOutputEvaluationFailed"));
-		e = jv_put(e, "message",
-		    jv_string("Unable to evaluate template outputs. Please see "
-			      "error details and deployment operations. Please "
-			      "see https://aka.ms/arm-common-errors for usage "
-			      "details."));
-		return jv_put(e, "details",
-		    jv_array_append(
-			details, error_detail(jv_copy(p->output_failure))));
-	}
-	for (int i = 0; i < p->count; i++)
-		if (p->part[i].state == PART_FAILED)
-			details = jv_array_append(
-			    details, error_detail(jv_copy(p->part[i].failure)));
-	if (jv_array_length(jv_copy(details)) == 0) {
-		jv_free(details);
-		return jv_null();
-	}
-	e = jv_put(jv_object(), "code", jv_string("DeploymentFailed"));
-	e = jv_put(e, "message",
-	    jv_string("At least one resource deployment operation failed. "
-		      "Please list deployment operations for details. Please "
-		      "see https://aka.ms/arm-deployment-operations for usage "
-		      "details."));
-	return jv_put(e, "details", details);
-}
-
-static jv
-operation_entry(const struct target *t, const char *what, const char *verb,
-    const char *state, jv properties)
-{
-	char guid[37],
-	    *words = xasprintf("step/%s/%s/%s", t->group, t->name, what),
-	    id[17];
-	jv out = jv_put(jv_object(), "provisioningOperation", jv_string(verb));
-	int n = 0;
-
-	sim_guid(t->s, words, guid);
-	free(words);
-	for (const char *c = guid; *c && n < 16; c++)
-		if (*c != '-')
-			id[n++] = (char)toupper((unsigned char)*c);
-	id[n] = '\0';
-	out = jv_put(out, "provisioningState", jv_string(state));
-	out = jv_put(out, "timestamp", arm_time(sim_now(t->s)));
-	out = jv_put(out, "duration", jv_string("PT1S"));
-	out = jv_put(out, "trackingId", jv_string(guid));
-	properties = jv_object_merge(out, properties);
-	out = jv_put(jv_object(), "id",
-	    jv_text("/subscriptions/" SIM_SUBSCRIPTION
-		    "/resourceGroups/%s/providers/Microsoft.Resources/"
-		    "deployments/%s/operations/%s",
-		t->group, t->name, id));
-	out = jv_put(out, "operationId", jv_string(id));
-	return jv_put(out, "properties", properties);
-}
-
-static jv
-operations_of(const struct target *t, const struct plan *p)
-{
-	jv out = jv_array();
-
-	for (int i = 0; i < p->count; i++) {
-		const struct part *part = &p->part[i];
-		jv more;
-		int status;
-
-		if (part->state != PART_DONE && part->state != PART_FAILED)
-			continue;
-		more = jv_object();
-		if (part->state == PART_FAILED) {
-			status = failure_status(jv_copy(part->failure));
-			more = jv_put(more, "statusMessage",
-			    jv_at(jv_copy(part->failure), "body"));
-		} else {
-			status = part->fresh ? 201 : 200;
-		}
-		more =
-		    jv_put(more, "statusCode", jv_string(status_word(status)));
-		more = jv_put(more, "targetResource", part_named(part));
-		out = jv_array_append(
-		    out, operation_entry(t, part->id, "Create",
-			     part->state == PART_DONE ? "Succeeded" : "Failed",
-			     more));
-	}
-	if (!plan_failed(p))
-		out = jv_array_append(out,
-		    operation_entry(t, "outputs", "EvaluateDeploymentOutput",
-			"Succeeded",
-			jv_put(jv_object(), "statusCode", jv_string("OK"))));
-	return out;
-}
-
-/* ---- the history ---- */
-
-struct record {
-	bool there;
-	int64_t started, over;
-	char state[16], operation[32];
-	jv body;
-};
-
-static jv
-column_jv(sqlite3_stmt *q, int column)
-{
-	jv v = doc_parse(sim_column(q, column), "state");
-
-	if (!jv_is_valid(v))
-		bug("a stored deployment cannot be read");
-	return v;
-}
-
-static void
-bind_doc(sqlite3_stmt *q, int index, jv v)
-{
-	struct buf text = BUF_INIT;
-
-	doc_compact(v, &text);
-	sim_bind_span(q, index, buf_peek(&text));
-	buf_wipe(&text);
-}
-
-static void
-bind_place(sqlite3_stmt *q, const struct target *t)
-{
-	char *group = arm_lower(t->group), *name = arm_lower(t->name);
-
-	sim_bind(q, 1, group);
-	sim_bind(q, 2, name);
-	free(group);
-	free(name);
-}
-
-static struct record
-record_of(const struct target *t)
-{
-	sqlite3_stmt *q = sim_sql(t->s,
-	    "SELECT started, over, state, operation, body FROM deployment"
-	    " WHERE grp = ? AND key = ?");
-	struct record rec = { .body = jv_null() };
-	struct span text;
-
-	bind_place(q, t);
-	if (sim_step(t->s, q) != SQLITE_ROW)
-		return rec;
-	rec.there = true;
-	rec.started = sqlite3_column_int64(q, 0);
-	rec.over = sqlite3_column_int64(q, 1);
-	text = sim_column(q, 2);
-	(void)snprintf(
-	    rec.state, sizeof rec.state, "%.*s", (int)text.len, text.at);
-	text = sim_column(q, 3);
-	(void)snprintf(rec.operation, sizeof rec.operation, "%.*s",
-	    (int)text.len, text.at);
-	rec.body = column_jv(q, 4);
-	return rec;
-}
-
-static bool
-is_running(const struct target *t, const struct record *rec)
-{
-	return sim_now(t->s) < rec->over;
-}
-
-/* "Accepted", "Running", then how it ended. */
-static const char *
-state_now(const struct target *t, const struct record *rec)
-{
-	int64_t now = sim_now(t->s);
-
-	if (now >= rec->over)
-		return rec->state;
-	return now < rec->started + (rec->over - rec->started) / 4 ? "Accepted"
-								   : "Running";
-}
-
-/* The body as of now; consumes rec's. */
-static jv
-body_now(const struct target *t, struct record *rec)
-{
-	static const char *const later[] = { "outputs", "outputResources",
-		"error" };
-	jv body = rec->body, d = jv_at(jv_copy(body), "properties");
-	int64_t until = is_running(t, rec) ? sim_now(t->s) : rec->over;
-
-	rec->body = jv_null();
-	d = jv_put(d, "provisioningState", jv_string(state_now(t, rec)));
-	d = jv_put(d, "timestamp", arm_time(until));
-	d = jv_put(d, "duration",
-	    jv_text("PT%lld.%03dS", (long long)((until - rec->started) / 1000),
-		(int)((until - rec->started) % 1000)));
-	if (is_running(t, rec))
-		for (int i = 0; i < 3; i++)
-			d = jv_without(d, later[i]);
-	return jv_put(body, "properties", d);
-}
-
-static void
-keep(const struct target *t, struct plan *p, jv body, const char *operation)
-{
-	sqlite3_stmt *q = sim_sql(t->s,
-	    "INSERT OR REPLACE INTO deployment (grp, key, name, started, over,"
-	    " state, operation, body, template, operations)"
-	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-	int64_t now = sim_now(t->s);
-
-	bind_place(q, t);
-	sim_bind(q, 3, t->name);
-	(void)sqlite3_bind_int64(q, 4, now);
-	(void)sqlite3_bind_int64(q, 5, now + t->s->operation_ms);
-	sim_bind(q, 6, plan_failed(p) ? "Failed" : "Succeeded");
-	sim_bind(q, 7, operation);
-	bind_doc(q, 8, body);
-	bind_doc(q, 9, jv_copy(p->template));
-	bind_doc(q, 10, operations_of(t, p));
-	(void)sim_step(t->s, q);
-}
-
-static void
-retry_header(struct sim_reply *r)
-{
-	if (sim_doubt_is("lro-retry-after", "ms"))
-		sim_head(r, "x-ms-retry-after-ms", "20");
-	else if (sim_doubt_is("lro-retry-after", "seconds"))
-		sim_head(r, "Retry-After", "1");
-}
-
-static void
-status_header(const struct target *t, const char *operation)
-{
-	sim_head(t->r, "Azure-AsyncOperation",
-	    "https://%s/subscriptions/" SIM_SUBSCRIPTION
-	    "/resourcegroups/%s/providers/Microsoft.Resources/deployments/%s/"
-	    "operationStatuses/%s?api-version=%s",
-	    t->q->host, t->group, t->name, operation, t->api ? t->api : "");
-	retry_header(t->r);
-}
-
-static void
-no_deployment(const struct target *t)
-{
-	sim_error(t->r, 404, "DeploymentNotFound",
-	    "Deployment '%s' could not be found.", t->name);
-}
-
 /* ---- requests ---- */
 
 static bool
@@ -688,18 +202,18 @@ good_name(const char *name)
 
 /* A second PUT of a name that still runs (UNCONFIRMED: 9.4). */
 static bool
-active_refused(const struct target *t)
+active_refused(const struct asked *t)
 {
-	struct record rec = record_of(t);
+	struct record rec = history_find(t);
 	char when[32];
 
-	if (!rec.there || !is_running(t, &rec)) {
+	if (!rec.there || !history_running(t, &rec)) {
 		jv_free(rec.body);
 		return false;
 	}
 	if (sim_doubt_is("deployment-active", "attach")) {
-		status_header(t, rec.operation);
-		arm_answer(t->r, 200, body_now(t, &rec));
+		history_header(t, rec.operation);
+		arm_answer(t->r, 200, history_body(t, &rec));
 		return true;
 	}
 	sim_iso_time(rec.started, when);
@@ -713,7 +227,7 @@ active_refused(const struct target *t)
 }
 
 static void
-put_deployment(const struct target *t)
+put_deployment(const struct asked *t)
 {
 	struct buf text = BUF_INIT;
 	struct plan p;
@@ -740,7 +254,7 @@ put_deployment(const struct target *t)
 		goto out;
 	}
 	jv_free(no);
-	rec = record_of(t);
+	rec = history_find(t);
 	was = rec.there;
 	jv_free(rec.body);
 	plan_run(&p);
@@ -754,15 +268,15 @@ put_deployment(const struct target *t)
 	else
 		d = jv_put(d, "error", jv_copy(error));
 	jv_free(error);
-	d = jv_put(d, "outputResources", part_ids(&p, true));
+	d = jv_put(d, "outputResources", deployment_parts(&p, true));
 	words = xasprintf("operation/%s/%s/%lld", t->group, t->name,
 	    (long long)sim_now(t->s));
 	sim_mac(t->s, words, strlen(words), (unsigned char *)&h, sizeof h);
 	free(words);
 	(void)snprintf(operation, sizeof operation, "0858%016llu",
 	    (unsigned long long)(h % 10000000000000000u));
-	keep(t, &p, jv_put(jv_copy(body), "properties", d), operation);
-	status_header(t, operation);
+	history_keep(t, &p, jv_put(jv_copy(body), "properties", d), operation);
+	history_header(t, operation);
 	arm_answer(t->r, was ? 200 : 201, body);
 out:
 	jv_free(properties);
@@ -771,7 +285,7 @@ out:
 }
 
 static void
-validate(const struct target *t)
+validate(const struct asked *t)
 {
 	struct buf text = BUF_INIT;
 	struct plan p;
@@ -787,7 +301,7 @@ validate(const struct target *t)
 	jv_free(no);
 	body = deployment_frame(t, &p, "Succeeded");
 	d = jv_put(jv_at(jv_copy(body), "properties"), "validatedResources",
-	    part_ids(&p, false));
+	    deployment_parts(&p, false));
 	arm_answer(t->r, 200, jv_put(body, "properties", d));
 out:
 	jv_free(properties);
@@ -796,7 +310,7 @@ out:
 }
 
 static void
-what_if(const struct target *t)
+what_if(const struct asked *t)
 {
 	struct buf text = BUF_INIT;
 	struct plan p;
@@ -827,19 +341,19 @@ out:
 }
 
 static void
-get_deployment(const struct target *t)
+get_deployment(const struct asked *t)
 {
-	struct record rec = record_of(t);
+	struct record rec = history_find(t);
 
 	if (rec.there)
-		arm_answer(t->r, 200, body_now(t, &rec));
+		arm_answer(t->r, 200, history_body(t, &rec));
 	else
-		no_deployment(t);
+		history_none(t);
 	jv_free(rec.body);
 }
 
 static void
-list_deployments(const struct target *t)
+list_deployments(const struct asked *t)
 {
 	sqlite3_stmt *q =
 	    sim_sql(t->s, "SELECT name FROM deployment WHERE grp = ?"
@@ -856,13 +370,13 @@ list_deployments(const struct target *t)
 		    jv_array_append(names, jv_string_sized(n.at, (int)n.len));
 	}
 	jv_array_foreach(names, i, name) {
-		struct target one = *t;
+		struct asked one = *t;
 		struct record rec;
 
 		one.name = xstrdup(jv_string_value(name));
-		rec = record_of(&one);
+		rec = history_find(&one);
 		if (rec.there)
-			list = jv_array_append(list, body_now(&one, &rec));
+			list = jv_array_append(list, history_body(&one, &rec));
 		jv_free(rec.body);
 		free(one.name);
 		jv_free(name);
@@ -872,9 +386,9 @@ list_deployments(const struct target *t)
 }
 
 static void
-delete_deployment(const struct target *t)
+delete_deployment(const struct asked *t)
 {
-	struct record rec = record_of(t);
+	struct record rec = history_find(t);
 	sqlite3_stmt *q;
 
 	jv_free(rec.body);
@@ -882,7 +396,7 @@ delete_deployment(const struct target *t)
 		t->r->status = 204;
 		return;
 	}
-	if (is_running(t, &rec)) {
+	if (history_running(t, &rec)) {
 		sim_error(t->r, 409, "DeploymentCannotBeDeleted",
 		    "The deployment '%s' cannot be deleted because it is "
 		    "running.",
@@ -890,21 +404,21 @@ delete_deployment(const struct target *t)
 		return;
 	}
 	q = sim_sql(t->s, "DELETE FROM deployment WHERE grp = ? AND key = ?");
-	bind_place(q, t);
+	history_bind(q, t);
 	(void)sim_step(t->s, q);
 	t->r->status = 204;
 }
 
 static void
-cancel(const struct target *t)
+cancel(const struct asked *t)
 {
-	struct record rec = record_of(t);
+	struct record rec = history_find(t);
 	sqlite3_stmt *q;
 	jv d, error;
 
 	if (!rec.there) {
-		no_deployment(t);
-	} else if (!is_running(t, &rec)) {
+		history_none(t);
+	} else if (!history_running(t, &rec)) {
 		sim_error(t->r, 409, "DeploymentCannotBeCancelled",
 		    "The deployment '%s' cannot be cancelled because it is not "
 		    "running.",
@@ -919,9 +433,9 @@ cancel(const struct target *t)
 		q = sim_sql(t->s,
 		    "UPDATE deployment SET state = 'Canceled', over = ?3,"
 		    " body = ?4 WHERE grp = ?1 AND key = ?2");
-		bind_place(q, t);
+		history_bind(q, t);
 		(void)sqlite3_bind_int64(q, 3, sim_now(t->s));
-		bind_doc(q, 4,
+		arm_bind(q, 4,
 		    jv_put(jv_copy(rec.body), "properties",
 			jv_put(d, "error", error)));
 		(void)sim_step(t->s, q);
@@ -931,9 +445,9 @@ cancel(const struct target *t)
 }
 
 static void
-operation_status(const struct target *t, const char *operation)
+operation_status(const struct asked *t, const char *operation)
 {
-	struct record rec = record_of(t);
+	struct record rec = history_find(t);
 	jv body, error;
 
 	if (!rec.there || strcmp(rec.operation, operation) != 0) {
@@ -942,10 +456,10 @@ operation_status(const struct target *t, const char *operation)
 		jv_free(rec.body);
 		return;
 	}
-	body = jv_put(jv_object(), "status", jv_string(state_now(t, &rec)));
+	body = jv_put(jv_object(), "status", jv_string(history_state(t, &rec)));
 	error = jv_path(jv_copy(rec.body), "properties.error");
-	if (is_running(t, &rec)) {
-		retry_header(t->r);
+	if (history_running(t, &rec)) {
+		arm_retry_header(t->r);
 		jv_free(error);
 	} else if (jv_get_kind(error) == JV_KIND_OBJECT) {
 		body = jv_put(body, "error", error);
@@ -958,19 +472,19 @@ operation_status(const struct target *t, const char *operation)
 
 /* What is under way is shown as Running, without result. */
 static jv
-operations_now(const struct target *t)
+operations_now(const struct asked *t)
 {
-	struct record rec = record_of(t);
+	struct record rec = history_find(t);
 	sqlite3_stmt *q = sim_sql(t->s,
 	    "SELECT operations FROM deployment WHERE grp = ? AND key = ?");
 	jv all, out;
 
 	jv_free(rec.body);
-	bind_place(q, t);
+	history_bind(q, t);
 	if (sim_step(t->s, q) != SQLITE_ROW)
 		return jv_invalid();
-	all = column_jv(q, 0);
-	if (!is_running(t, &rec))
+	all = arm_column(q, 0);
+	if (!history_running(t, &rec))
 		return all;
 	out = jv_array();
 	jv_array_foreach(all, i, one) {
@@ -985,13 +499,13 @@ operations_now(const struct target *t)
 }
 
 static void
-get_operations(const struct target *t, const char *wanted)
+get_operations(const struct asked *t, const char *wanted)
 {
 	jv all = operations_now(t);
 
 	if (!jv_is_valid(all)) {
 		jv_free(all);
-		no_deployment(t);
+		history_none(t);
 		return;
 	}
 	if (wanted == NULL) {
@@ -1014,21 +528,21 @@ get_operations(const struct target *t, const char *wanted)
 
 /* The template as it was sent: inline secrets are in it (CONTRACT 9.1). */
 static void
-export_deployment(const struct target *t)
+export_deployment(const struct asked *t)
 {
 	sqlite3_stmt *q = sim_sql(
 	    t->s, "SELECT template FROM deployment WHERE grp = ? AND key = ?");
 
-	bind_place(q, t);
+	history_bind(q, t);
 	if (sim_step(t->s, q) != SQLITE_ROW)
-		no_deployment(t);
+		history_none(t);
 	else
 		arm_answer(t->r, 200,
-		    jv_put(jv_object(), "template", column_jv(q, 0)));
+		    jv_put(jv_object(), "template", arm_column(q, 0)));
 }
 
 static void
-export_of_group(const struct target *t)
+export_of_group(const struct asked *t)
 {
 	struct err e;
 	jv request =
@@ -1056,7 +570,7 @@ is_word(const char *text, const char *word)
 /* After the name: an action, a status, the operations. */
 static void
 below_deployment(
-    const struct target *t, const char *word, const char *rest, int more)
+    const struct asked *t, const char *word, const char *rest, int more)
 {
 	bool post = strcmp(t->q->method, "POST") == 0 && more == 1;
 	bool get = strcmp(t->q->method, "GET") == 0;
@@ -1078,7 +592,7 @@ below_deployment(
 }
 
 static void
-one_deployment(const struct target *t)
+one_deployment(const struct asked *t)
 {
 	const char *m = t->q->method;
 
@@ -1087,7 +601,7 @@ one_deployment(const struct target *t)
 	} else if (strcmp(m, "GET") == 0) {
 		get_deployment(t);
 	} else if (strcmp(m, "HEAD") == 0) {
-		struct record rec = record_of(t);
+		struct record rec = history_find(t);
 
 		jv_free(rec.body);
 		t->r->status = rec.there ? 204 : 404;
@@ -1102,7 +616,7 @@ one_deployment(const struct target *t)
 void
 deploy_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 {
-	struct target t = { .s = s, .q = q, .r = r };
+	struct asked t = { .s = s, .q = q, .r = r };
 	char *given = sim_segment(q, 3), *at4 = sim_segment(q, 4);
 	bool whole = is_word(at4, "providers");
 	int first = whole ? 6 : 4; /* of the word "deployments" */

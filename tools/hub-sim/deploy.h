@@ -1,8 +1,9 @@
 /*
- * deploy.h: what the rooms of deployments share.  deploy.c answers requests
- * and keeps the history, plan.c reads a template, parameters.c its parameters,
- * world.c knows what its expressions mean, planrun.c carries it out, whatif.c
- * says what it would change, export.c writes templates, seed.c is --from.
+ * deploy.h: what the rooms of deployments share.  deploy.c answers requests,
+ * history.c keeps what was deployed, plan.c reads a template, parameters.c its
+ * parameters, world.c knows what its expressions mean, planrun.c carries it
+ * out, whatif.c says what it would change, export.c writes templates, seed.c is
+ * --from.
  *
  * Failures are those of arm.h: invalid, with {"status": N, "body": {...}}.
  */
@@ -92,12 +93,49 @@ jv whatif_result(struct plan *p, bool ids_only);
 void export_group(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const char *group, jv request);
 
-/* {"status", "body"} as an invalid jv. */
-jv deploy_failure(int status, jv body);
 /* An object's member without case; invalid: none.  Consumes object. */
 jv deploy_pick(jv object, const char *name);
 jv deploy_member(jv object, const char *name); /* the same; null: none */
 jv deploy_object(jv v);                        /* {} if it is none */
+
+/* -- history.c ----------------------------------------------------------- */
+
+/* What a request is about; borrowed. */
+struct asked {
+	struct sim *s;
+	const struct sim_request *q;
+	struct sim_reply *r;
+	char *group, *name; /* name NULL: all deployments of the group */
+	char *api;
+};
+
+struct record {
+	bool there;
+	int64_t started, over;
+	char state[16], operation[32];
+	jv body;
+};
+
+/* The body that answers show, in that state, without a result. */
+jv deployment_frame(const struct asked *t, struct plan *p, const char *state);
+/* [{"id"}] of its resources, or only of those that were made. */
+jv deployment_parts(const struct plan *p, bool done_only);
+/* Of several failed parts (CONTRACT 9.5); jv_null() while nothing failed. */
+jv deployment_error(const struct plan *p);
+void history_bind(sqlite3_stmt *q, const struct asked *t); /* 1 and 2 */
+/* there is false: none.  The caller frees body. */
+struct record history_find(const struct asked *t);
+bool history_running(const struct asked *t, const struct record *rec);
+/* "Accepted", "Running", then how it ended. */
+const char *history_state(const struct asked *t, const struct record *rec);
+/* The body as of now; consumes rec's. */
+jv history_body(const struct asked *t, struct record *rec);
+/* In place of what had that name; p has run.  body is consumed. */
+void history_keep(
+    const struct asked *t, struct plan *p, jv body, const char *operation);
+/* Azure-AsyncOperation, and when to ask again. */
+void history_header(const struct asked *t, const char *operation);
+void history_none(const struct asked *t); /* answers 404 */
 
 /* -- plan.c, for those who carry it out ----------------------------------- */
 

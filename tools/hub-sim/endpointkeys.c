@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 /* -- connection strings (CONTRACT 5.1) ----------------------------------- */
 

@@ -1,6 +1,8 @@
+
+
 /*
- * identity.c: devices and modules: what may be said about them, making,
- * changing and removing them (CONTRACT 12).
+ * identity.c: devices and modules: their rows, making, changing and removing
+ * them, and showing them (CONTRACT 12).
  */
 #include "registry.h"
 
@@ -10,8 +12,6 @@
 #include <strings.h>
 
 enum {
-	MAX_ID = 128,
-	MAX_REASON = 128,
 	FREE_DEVICES = 500, /* Annex A: F1 */
 	PAID_DEVICES = 1000000,
 };
@@ -144,6 +144,26 @@ bind(sqlite3_stmt *q, int i, struct span s)
 		(void)sqlite3_bind_null(q, i);
 }
 
+/* From etag to managed, as both writes name them; the next index. */
+static int
+bind_identity(sqlite3_stmt *q, int i, const struct row *row)
+{
+	(void)sqlite3_bind_int64(q, i++, row->etag);
+	(void)sqlite3_bind_int(q, i++, row->disabled);
+	bind(q, i++, row->reason);
+	(void)sqlite3_bind_int64(q, i++, row->status_time);
+	(void)sqlite3_bind_int(q, i++, (int)row->auth);
+	bind(q, i++, row->key1);
+	bind(q, i++, row->key2);
+	bind(q, i++, row->thumb1);
+	bind(q, i++, row->thumb2);
+	(void)sqlite3_bind_int(q, i++, row->edge);
+	bind(q, i++, row->scope);
+	bind(q, i++, row->parent);
+	bind(q, i++, row->managed);
+	return i;
+}
+
 static int
 row_insert(struct visit *v, const struct row *row)
 {
@@ -160,19 +180,7 @@ row_insert(struct visit *v, const struct row *row)
 	bind(q, i++, row->id);
 	bind(q, i++, row->module);
 	bind(q, i++, row->generation);
-	(void)sqlite3_bind_int64(q, i++, row->etag);
-	(void)sqlite3_bind_int(q, i++, row->disabled);
-	bind(q, i++, row->reason);
-	(void)sqlite3_bind_int64(q, i++, row->status_time);
-	(void)sqlite3_bind_int(q, i++, (int)row->auth);
-	bind(q, i++, row->key1);
-	bind(q, i++, row->key2);
-	bind(q, i++, row->thumb1);
-	bind(q, i++, row->thumb2);
-	(void)sqlite3_bind_int(q, i++, row->edge);
-	bind(q, i++, row->scope);
-	bind(q, i++, row->parent);
-	bind(q, i++, row->managed);
+	i = bind_identity(q, i, row);
 	bind(q, i++, row->tags);
 	bind(q, i++, row->desired);
 	bind(q, i++, row->reported);
@@ -194,19 +202,7 @@ row_save_identity(struct visit *v, const struct row *row)
 	    "WHERE seq = ?");
 	int i = 1;
 
-	(void)sqlite3_bind_int64(q, i++, row->etag);
-	(void)sqlite3_bind_int(q, i++, row->disabled);
-	bind(q, i++, row->reason);
-	(void)sqlite3_bind_int64(q, i++, row->status_time);
-	(void)sqlite3_bind_int(q, i++, (int)row->auth);
-	bind(q, i++, row->key1);
-	bind(q, i++, row->key2);
-	bind(q, i++, row->thumb1);
-	bind(q, i++, row->thumb2);
-	(void)sqlite3_bind_int(q, i++, row->edge);
-	bind(q, i++, row->scope);
-	bind(q, i++, row->parent);
-	bind(q, i++, row->managed);
+	i = bind_identity(q, i, row);
 	(void)sqlite3_bind_int64(q, i++, row->seq);
 	(void)sim_step(v->s, q);
 }
@@ -231,300 +227,6 @@ row_save_twin(struct visit *v, const struct row *row)
 	(void)sqlite3_bind_int(q, i++, row->deployed);
 	(void)sqlite3_bind_int64(q, i++, row->seq);
 	(void)sim_step(v->s, q);
-	return 0;
-}
-
-/* Reading what was sent. */
-
-int
-id_check(const char *id, const char *what, struct refusal *f)
-{
-	size_t len = strlen(id);
-
-	if (len == 0 || len > MAX_ID ||
-	    strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		       "0123456789-.+%_#*?!(),=@$':;") != len)
-		return refuse(f, ARGUMENT_INVALID,
-		    "The %s '%.130s' is empty, longer than %d characters or "
-		    "holds a character that is not allowed",
-		    what, id, MAX_ID);
-	return 0;
-}
-
-static int
-wrong(struct refusal *f, struct span name)
-{
-	return refuse(f, NOT_PARSED, "Error converting the value of '%.*s'",
-	    name.len > 60 ? 60 : (int)name.len, name.at);
-}
-
-static bool
-is_null(struct span value)
-{
-	return json_kind_of(value) == JSON_NULL;
-}
-
-static bool
-key_is_good(const char *key)
-{
-	unsigned char raw[96];
-	size_t len = strlen(key);
-	int n;
-
-	if (len % 4 || len > 92)
-		return false;
-	n = EVP_DecodeBlock(raw, (const unsigned char *)key, (int)len);
-	n -= (key[len - 1] == '=') + (key[len - 2] == '=');
-	return n >= 16 && n <= 64;
-}
-
-static bool
-thumbprint_is_good(const char *t)
-{
-	size_t len = strlen(t);
-
-	return len == 0 || ((len == 40 || len == 64 ||
-				sim_doubt_is("thumbprint-length", "any")) &&
-			       strspn(t, "0123456789abcdefABCDEF") == len);
-}
-
-static void
-upper(char *text)
-{
-	for (; *text; text++)
-		if (*text >= 'a' && *text <= 'f')
-			*text = (char)(*text - 'a' + 'A');
-}
-
-static int
-read_type(struct span value, enum auth *auth)
-{
-	static const char *const types[] = { "sas", "selfSigned",
-		"certificateAuthority", "none" };
-	char text[32];
-
-	if (copy_string(value, text, sizeof text))
-		return -1;
-	for (int i = 0; i < 4; i++)
-		if (strcasecmp(text, types[i]) == 0) {
-			*auth = (enum auth)i;
-			return 1;
-		}
-	return *text ? -1 : 0;
-}
-
-static int
-read_pair(struct span object, const char *first, const char *second, char *out1,
-    char *out2, size_t size)
-{
-	struct span a = object_get(object, first),
-		    b = object_get(object, second);
-
-	if ((a.at && copy_string(a, out1, size)) ||
-	    (b.at && copy_string(b, out2, size)))
-		return -1;
-	return 0;
-}
-
-static int
-read_authentication(struct span value, struct entry *e, struct refusal *f)
-{
-	int typed = 0;
-	struct each m;
-
-	if (is_null(value))
-		return 0;
-	e->has_auth = true;
-	e->auth = AUTH_SAS;
-	for (each_begin(&m, value); each_next(&m);) {
-		if (name_is(m.name, "type")) {
-			typed = read_type(m.value, &e->auth);
-			if (typed < 0)
-				return refuse(f, ARGUMENT_INVALID,
-				    "Unknown authentication type");
-		} else if (name_is(m.name, "symmetricKey")) {
-			if (read_pair(m.value, "primaryKey", "secondaryKey",
-				e->key1, e->key2, sizeof e->key1))
-				return refuse(f, ARGUMENT_INVALID,
-				    "Invalid device key length");
-		} else if (name_is(m.name, "x509Thumbprint")) {
-			if (read_pair(m.value, "primaryThumbprint",
-				"secondaryThumbprint", e->thumb1, e->thumb2,
-				sizeof e->thumb1))
-				return refuse(f, ARGUMENT_INVALID,
-				    "StringIsNotThumbprint");
-		}
-	}
-	if (!typed && (*e->thumb1 || *e->thumb2))
-		e->auth = AUTH_SELF_SIGNED;
-	if (e->auth != AUTH_SAS) {
-		*e->key1 = *e->key2 = '\0';
-	} else if (!*e->key1 != !*e->key2) {
-		return refuse(f, ARGUMENT_INVALID,
-		    "Either no keys or both keys can be set");
-	} else if (*e->key1 &&
-		   (!key_is_good(e->key1) || !key_is_good(e->key2))) {
-		return refuse(f, ARGUMENT_INVALID, "Invalid device key length");
-	}
-	if (e->auth != AUTH_SELF_SIGNED)
-		*e->thumb1 = *e->thumb2 = '\0';
-	if (!thumbprint_is_good(e->thumb1) || !thumbprint_is_good(e->thumb2))
-		return refuse(f, ARGUMENT_INVALID, "StringIsNotThumbprint");
-	if (sim_doubt_is("thumbprint-case", "upper")) {
-		upper(e->thumb1);
-		upper(e->thumb2);
-	}
-	return 0;
-}
-
-/* Characters of a JSON string as UTF-16 counts them. */
-static size_t
-string_units(struct span s)
-{
-	size_t n = 0;
-
-	for (size_t i = 1; i + 1 < s.len; i++) {
-		unsigned char c = (unsigned char)s.at[i];
-
-		if (c == '\\')
-			i += s.at[i + 1] == 'u' ? 5 : 1;
-		else if (c >= 0xf0)
-			n++;
-		else if ((c & 0xc0) == 0x80)
-			continue;
-		n++;
-	}
-	return n;
-}
-
-static int
-read_text(struct span value, struct span *into)
-{
-	if (is_null(value))
-		return 0;
-	if (json_kind_of(value) != JSON_STRING)
-		return -1;
-	*into = value;
-	return 0;
-}
-
-static int
-read_status(struct span value, bool *disabled)
-{
-	char text[16];
-
-	if (copy_string(value, text, sizeof text))
-		return -1;
-	*disabled = strcasecmp(text, "disabled") == 0;
-	return *text && !*disabled && strcasecmp(text, "enabled") != 0 ? -1 : 0;
-}
-
-static int
-read_properties(struct span value, struct entry *e)
-{
-	struct each m;
-
-	if (!is_null(value) && json_kind_of(value) != JSON_OBJECT)
-		return -1;
-	for (each_begin(&m, value); each_next(&m);) {
-		if (is_null(m.value))
-			continue;
-		if (name_is(m.name, "desired"))
-			e->desired = m.value;
-		else if (name_is(m.name, "reported"))
-			e->reported = m.value;
-	}
-	return 0;
-}
-
-static int
-read_parents(struct span value, struct entry *e)
-{
-	struct each m;
-
-	if (is_null(value))
-		return 0;
-	if (json_kind_of(value) != JSON_ARRAY)
-		return -1;
-	each_begin(&m, value);
-	return each_next(&m) ? copy_string(m.value, e->parent, sizeof e->parent)
-			     : 0;
-}
-
-static int
-read_edge(struct span value, struct entry *e)
-{
-	struct span edge = object_get(value, "iotEdge");
-
-	if (!edge.at || is_null(edge))
-		return 0;
-	if (json_kind_of(edge) != JSON_TRUE && json_kind_of(edge) != JSON_FALSE)
-		return -1;
-	e->has_edge = true;
-	e->edge = json_kind_of(edge) == JSON_TRUE;
-	return 0;
-}
-
-static int
-read_member(
-    struct each *m, enum entry_form form, struct entry *e, struct refusal *f)
-{
-	struct span name = m->name, value = m->value;
-	int bad = 0;
-
-	if (name_is(name, form == ENTRY_LINE ? "id" : "deviceId")) {
-		bad = copy_string(value, e->id, sizeof e->id);
-	} else if (name_is(name, "moduleId") && form != ENTRY_DEVICE) {
-		bad = copy_string(value, e->module, sizeof e->module);
-		e->has_module = *e->module != '\0' || bad;
-	} else if (name_is(name, "authentication")) {
-		return read_authentication(value, e, f);
-	} else if (name_is(name, "status")) {
-		bad = read_status(value, &e->disabled);
-	} else if (name_is(name, "statusReason")) {
-		bad = read_text(value, &e->reason);
-	} else if (name_is(name, "capabilities")) {
-		bad = read_edge(value, e);
-	} else if (name_is(name, "deviceScope")) {
-		bad = copy_string(value, e->scope, sizeof e->scope);
-	} else if (name_is(name, "parentScopes")) {
-		bad = read_parents(value, e);
-	} else if (name_is(name, "managedBy")) {
-		bad = read_text(value, &e->managed);
-	} else if (form != ENTRY_LINE) {
-		return 0;
-	} else if (name_is(name, "eTag")) {
-		bad = copy_string(value, e->etag, sizeof e->etag);
-	} else if (name_is(name, "twinETag")) {
-		bad = copy_string(value, e->twin_etag, sizeof e->twin_etag);
-	} else if (name_is(name, "importMode")) {
-		bad = copy_string(value, e->mode, sizeof e->mode);
-	} else if (name_is(name, "tags")) {
-		e->tags = value;
-		if (is_null(value))
-			e->tags.at = NULL;
-	} else if (name_is(name, "properties")) {
-		bad = read_properties(value, e);
-	}
-	return bad ? wrong(f, name) : 0;
-}
-
-int
-entry_read(struct span object, enum entry_form form, struct entry *e,
-    struct refusal *f)
-{
-	struct each m;
-
-	memset(e, 0, sizeof *e);
-	if (json_kind_of(object) != JSON_OBJECT)
-		return refuse(f, NOT_PARSED, "An object was expected");
-	for (each_begin(&m, object); each_next(&m);)
-		if (read_member(&m, form, e, f))
-			return -1;
-	if (e->reason.at && string_units(e->reason) > MAX_REASON)
-		return refuse(f, ARGUMENT_INVALID,
-		    "The status reason is longer than %d characters",
-		    MAX_REASON);
 	return 0;
 }
 
@@ -982,8 +684,8 @@ identity_set_parent(struct visit *v, const char *id, const char *parent_id)
 
 /* Showing. */
 
-static void
-add_text(struct buf *out, const char *name, struct span text)
+void
+text_or_null(struct buf *out, const char *name, struct span text)
 {
 	buf_text(out, name);
 	if (text.at) {
@@ -1001,12 +703,13 @@ add_authentication(const struct row *row, struct buf *out)
 	static const char *const types[] = { "sas", "selfSigned",
 		"certificateAuthority", "none" };
 
-	add_text(out, ",\"authentication\":{\"symmetricKey\":{\"primaryKey\":",
+	text_or_null(out,
+	    ",\"authentication\":{\"symmetricKey\":{\"primaryKey\":",
 	    row->key1);
-	add_text(out, ",\"secondaryKey\":", row->key2);
-	add_text(
+	text_or_null(out, ",\"secondaryKey\":", row->key2);
+	text_or_null(
 	    out, "},\"x509Thumbprint\":{\"primaryThumbprint\":", row->thumb1);
-	add_text(out, ",\"secondaryThumbprint\":", row->thumb2);
+	text_or_null(out, ",\"secondaryThumbprint\":", row->thumb2);
 	buf_text(out, "},\"type\":\"");
 	buf_text(out, types[row->auth]);
 	buf_text(out, "\"}");
@@ -1022,7 +725,7 @@ identity_text(const struct row *row, bool just_made, struct buf *out)
 	if (row->status_time)
 		sim_iso_time(row->status_time, time);
 	if (module) {
-		add_text(out, "{\"moduleId\":", row->module);
+		text_or_null(out, "{\"moduleId\":", row->module);
 		buf_text(out, ",\"managedBy\":");
 		if (row->managed.at)
 			buf_span(out, row->managed);
@@ -1032,9 +735,9 @@ identity_text(const struct row *row, bool just_made, struct buf *out)
 	} else {
 		buf_char(out, '{');
 	}
-	add_text(out, "\"deviceId\":", row->id);
-	add_text(out, ",\"generationId\":", row->generation);
-	add_text(out, ",\"etag\":", span_of(etag));
+	text_or_null(out, "\"deviceId\":", row->id);
+	text_or_null(out, ",\"generationId\":", row->generation);
+	text_or_null(out, ",\"etag\":", span_of(etag));
 	buf_text(out, ",\"connectionState\":\"Disconnected\"");
 	if (!module) {
 		buf_text(out, row->disabled ? ",\"status\":\"disabled\""
@@ -1049,7 +752,7 @@ identity_text(const struct row *row, bool just_made, struct buf *out)
 	buf_text(out, ",\"connectionStateUpdatedTime\":\"0001-01-01T00:00:00");
 	buf_text(out, just_made ? "\"" : "Z\"");
 	if (!module)
-		add_text(out, ",\"statusUpdatedTime\":", span_of(time));
+		text_or_null(out, ",\"statusUpdatedTime\":", span_of(time));
 	buf_text(out, ",\"lastActivityTime\":\"0001-01-01T00:00:00Z\","
 		      "\"cloudToDeviceMessageCount\":0");
 	add_authentication(row, out);
@@ -1058,12 +761,12 @@ identity_text(const struct row *row, bool just_made, struct buf *out)
 				  ? ",\"capabilities\":{\"iotEdge\":true}"
 				  : ",\"capabilities\":{\"iotEdge\":false}");
 		if (row->edge)
-			add_text(out, ",\"deviceScope\":", row->scope);
+			text_or_null(out, ",\"deviceScope\":", row->scope);
 		else if (row->parent.at)
-			add_text(out, ",\"deviceScope\":", row->parent);
+			text_or_null(out, ",\"deviceScope\":", row->parent);
 		buf_text(out, ",\"parentScopes\":[");
 		if (row->parent.at)
-			add_text(out, "", row->parent);
+			text_or_null(out, "", row->parent);
 		buf_char(out, ']');
 	}
 	buf_char(out, '}');

@@ -24,8 +24,8 @@ arm_count_up(struct sim *s, const char *name)
 	return n;
 }
 
-static void
-retry_header(struct sim_reply *r)
+void
+arm_retry_header(struct sim_reply *r)
 {
 	if (sim_doubt_is("lro-retry-after", "ms"))
 		sim_head(r, "x-ms-retry-after-ms", "20");
@@ -95,7 +95,7 @@ arm_operation(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	(void)sim_step(s, put);
 	r->status = status;
 	operation_headers(q, r, base, id.at, async, location);
-	retry_header(r);
+	arm_retry_header(r);
 	buf_free(&id);
 }
 
@@ -134,7 +134,7 @@ operation_poll(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	if (sim_step(s, get) != SQLITE_ROW)
 		return false;
 	if (sim_now(s) < sqlite3_column_int64(get, 0)) {
-		retry_header(r);
+		arm_retry_header(r);
 		if (async) {
 			arm_answer(r, 200,
 			    jv_put(

@@ -12,13 +12,6 @@
 #include "expr.h"
 
 jv
-deploy_failure(int status, jv body)
-{
-	return jv_invalid_with_msg(jv_put(
-	    jv_put(jv_object(), "status", jv_number(status)), "body", body));
-}
-
-jv
 deploy_pick(jv object, const char *name)
 {
 	jv found = jv_invalid();
@@ -91,7 +84,7 @@ template_invalid(jv text, jv info)
 		"info", info);
 	error =
 	    jv_put(error, "additionalInfo", jv_array_append(jv_array(), info));
-	return deploy_failure(400, jv_put(jv_object(), "error", error));
+	return arm_failure(400, jv_put(jv_object(), "error", error));
 }
 
 /* An evaluation that failed, as the refusal of the template; what another

@@ -6,7 +6,6 @@
 #include "deploy.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -375,5 +374,5 @@ plan_preflight(struct plan *p)
 		    "inner errors for details.",
 		p->name, guid));
 	error = jv_put(error, "details", jv_array_append(jv_array(), inner));
-	return deploy_failure(400, jv_put(jv_object(), "error", error));
+	return arm_failure(400, jv_put(jv_object(), "error", error));
 }

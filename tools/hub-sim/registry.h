@@ -2,9 +2,10 @@
  * registry.h: what the files of the data plane share (CONTRACT 11 to 15).
  *
  * registry.c receives the calls and words the errors; sas.c knows who asks;
- * identity.c keeps devices and modules; bulk.c applies many at once, from a
- * call or from a file; sections.c works on the text of tags and properties;
- * twins.c writes and shows twins; query.c and configurations.c are as named.
+ * identity.c keeps devices and modules, entry.c reads what is said of one;
+ * bulk.c applies many at once, from a call or from a file; sections.c works on
+ * the text of tags and properties; twins.c writes and shows twins; query.c
+ * answers what queryread.c parsed (query.h); configurations.c is as named.
  *
  * A device and a module are both one row: a device's module is ''.  Tags,
  * desired and reported properties are kept as the text that was sent; what the
@@ -139,6 +140,9 @@ int row_missing(
     struct visit *v, const char *id, const char *module, struct refusal *f);
 int row_save_twin(struct visit *v, const struct row *row);
 
+/*
+ * entry.c
+ */
 /* What a body or a line says about an identity and its twin. */
 struct entry {
 	char id[136], module[136], etag[64], twin_etag[64], mode[48];
@@ -154,8 +158,11 @@ struct entry {
 enum entry_form { ENTRY_DEVICE, ENTRY_MODULE, ENTRY_LINE };
 int entry_read(struct span object, enum entry_form form, struct entry *e,
     struct refusal *f);
-
 int id_check(const char *id, const char *what, struct refusal *f);
+
+/*
+ * identity.c, again
+ */
 /* match: what If-Match says; NULL or "" for none. */
 int identity_create(struct visit *v, const struct entry *e, struct refusal *f);
 int identity_update(struct visit *v, const struct entry *e, const char *match,
@@ -165,6 +172,8 @@ int identity_delete(struct visit *v, const char *id, const char *module,
 /* The 401 that calls on the modules of a missing or disabled device get. */
 int modules_reachable(struct visit *v, const char *id, struct refusal *f);
 void identity_text(const struct row *row, bool just_made, struct buf *out);
+/* name and the text in quotes, or null where .at is NULL. */
+void text_or_null(struct buf *out, const char *name, struct span text);
 void etag_text(int64_t etag, char out[40]);
 /* 1: it matches; 0: it does not; -1: nothing was given. */
 int etag_matches(const char *match, const char *etag);

@@ -42,7 +42,7 @@ arm_column(sqlite3_stmt *q, int column)
 	jv v = doc_parse(sim_column(q, column), "state");
 
 	if (!jv_is_valid(v))
-		bug("a stored resource cannot be read");
+		bug("what is stored cannot be read");
 	return v;
 }
 

@@ -14,19 +14,6 @@ twin_etag_text(int64_t etag, char out[24])
 	(void)EVP_EncodeBlock((unsigned char *)out, bytes, 8);
 }
 
-static void
-add_text(struct buf *out, const char *name, struct span text)
-{
-	buf_text(out, name);
-	if (text.at) {
-		buf_char(out, '"');
-		buf_span(out, text);
-		buf_char(out, '"');
-	} else {
-		buf_text(out, "null");
-	}
-}
-
 /* The stored object with the service's two members at its end. */
 static void
 add_section(struct buf *out, struct span section, struct span meta,
@@ -59,24 +46,24 @@ twin_text(const struct row *row, struct buf *out)
 	if (row->status_time)
 		sim_iso_time(row->status_time, time);
 	sim_iso_time(row->born, birth.time);
-	add_text(out, "{\"deviceId\":", row->id);
+	text_or_null(out, "{\"deviceId\":", row->id);
 	if (row->module.len)
-		add_text(out, ",\"moduleId\":", row->module);
-	add_text(out, ",\"etag\":", span_of(etag));
-	add_text(out, ",\"deviceEtag\":", span_of(identity));
+		text_or_null(out, ",\"moduleId\":", row->module);
+	text_or_null(out, ",\"etag\":", span_of(etag));
+	text_or_null(out, ",\"deviceEtag\":", span_of(identity));
 	buf_text(out, row->disabled ? ",\"status\":\"disabled\""
 				    : ",\"status\":\"enabled\"");
 	buf_text(out, ",\"statusReason\":");
 	buf_span(out, row->reason.at ? row->reason : span_of("null"));
-	add_text(out, ",\"statusUpdateTime\":", span_of(time));
+	text_or_null(out, ",\"statusUpdateTime\":", span_of(time));
 	buf_text(out,
 	    ",\"connectionState\":\"Disconnected\","
 	    "\"lastActivityTime\":\"0001-01-01T00:00:00Z\","
 	    "\"cloudToDeviceMessageCount\":0,\"authenticationType\":\"");
 	buf_text(out, types[row->auth]);
-	add_text(
+	text_or_null(
 	    out, "\",\"x509Thumbprint\":{\"primaryThumbprint\":", row->thumb1);
-	add_text(out, ",\"secondaryThumbprint\":", row->thumb2);
+	text_or_null(out, ",\"secondaryThumbprint\":", row->thumb2);
 	buf_printf(out, "},\"modelId\":\"\",\"version\":%lld,\"tags\":",
 	    (long long)row->version);
 	buf_span(out, row->tags);
@@ -90,11 +77,11 @@ twin_text(const struct row *row, struct buf *out)
 	buf_text(out, row->edge ? "},\"capabilities\":{\"iotEdge\":true}"
 				: "},\"capabilities\":{\"iotEdge\":false}");
 	if (row->edge)
-		add_text(out, ",\"deviceScope\":", row->scope);
+		text_or_null(out, ",\"deviceScope\":", row->scope);
 	else if (row->parent.at)
-		add_text(out, ",\"deviceScope\":", row->parent);
+		text_or_null(out, ",\"deviceScope\":", row->parent);
 	if (row->parent.at) {
-		add_text(out, ",\"parentScopes\":[", row->parent);
+		text_or_null(out, ",\"parentScopes\":[", row->parent);
 		buf_char(out, ']');
 	}
 	buf_char(out, '}');
