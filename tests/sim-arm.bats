@@ -19,11 +19,8 @@ setup_file() {
     services >/dev/null
 }
 
-# The helper forgets what sim_start has set: each test loads it anew.
 setup() {
     set -o pipefail
-    # shellcheck disable=SC1091 # made by sim_start
-    . "$BATS_FILE_TMPDIR/sim.env"
 }
 
 teardown_file() {

@@ -73,25 +73,20 @@ list_regions(struct sim_reply *r)
 					"/locations/%s",
 				    jv_string_value(pair))));
 		jv_free(pair);
-		list = jv_array_append(list,
-		    jv_put(
-			jv_put(
-			    jv_put(
-				jv_put(
-				    jv_put(jv_object(), "id",
-					jv_text(
-					    "/subscriptions/" SIM_SUBSCRIPTION
-					    "/locations/%s",
-					    jv_string_value(name))),
-				    "name", jv_copy(name)),
-				"displayName",
-				jv_at(jv_copy(region), "displayName")),
-			    "regionalDisplayName",
-			    jv_at(jv_copy(region), "displayName")),
-			"metadata",
-			jv_put(jv_put(jv_object(), "regionType",
-				   jv_string("Physical")),
-			    "pairedRegion", pairs)));
+		list = jv_array_append(
+		    list, JV_OBJECT(jv_string("id"),
+			      jv_text("/subscriptions/" SIM_SUBSCRIPTION
+				      "/locations/%s",
+				  jv_string_value(name)),
+			      jv_string("name"), jv_copy(name),
+			      jv_string("displayName"),
+			      arm_member(region, "displayName"),
+			      jv_string("regionalDisplayName"),
+			      arm_member(region, "displayName"),
+			      jv_string("metadata"),
+			      JV_OBJECT(jv_string("regionType"),
+				  jv_string("Physical"),
+				  jv_string("pairedRegion"), pairs)));
 		jv_free(name);
 		jv_free(region);
 	}
@@ -483,15 +478,13 @@ in_subscription(
     struct sim *s, const struct sim_request *q, struct sim_reply *r, int n)
 {
 	if (n == 2 || n == 1) {
-		jv one = jv_put(
-		    jv_put(jv_put(jv_put(jv_object(), "id",
-				      jv_string(
-					  "/subscriptions/" SIM_SUBSCRIPTION)),
-			       "subscriptionId", jv_string(SIM_SUBSCRIPTION)),
-			"displayName", jv_string("hub-sim")),
-		    "state", jv_string("Enabled"));
+		jv one = JV_OBJECT(jv_string("id"),
+		    jv_string("/subscriptions/" SIM_SUBSCRIPTION),
+		    jv_string("subscriptionId"), jv_string(SIM_SUBSCRIPTION),
+		    jv_string("displayName"), jv_string("hub-sim"),
+		    jv_string("state"), jv_string("Enabled"),
+		    jv_string("tenantId"), jv_string(SIM_TENANT));
 
-		one = jv_put(one, "tenantId", jv_string(SIM_TENANT));
 		arm_answer(r, 200,
 		    n == 2 ? one
 			   : jv_put(jv_object(), "value",

@@ -119,6 +119,8 @@ char *arm_text(jv object, const char *name); /* malloc'd; NULL: no string */
 jv arm_member(jv object, const char *name);  /* jv_null(): none */
 bool arm_has(jv object, const char *name);   /* and it is not null */
 bool arm_is_true(jv object, const char *name);
+/* jv_put() unless the value is null.  Consumes, as jv_put() does. */
+jv arm_put_some(jv object, const char *name, jv value);
 /* A whole number; otherwise when absent.  Microsoft's own sample templates
  * give capacity and partitionCount as text. */
 long arm_number(jv object, const char *name, long otherwise);

@@ -75,6 +75,16 @@ arm_is_true(jv object, const char *name)
 }
 
 jv
+arm_put_some(jv object, const char *name, jv value)
+{
+	if (jv_get_kind(value) == JV_KIND_NULL) {
+		jv_free(value);
+		return object;
+	}
+	return jv_put(object, name, value);
+}
+
+jv
 arm_time(int64_t ms)
 {
 	char text[32];

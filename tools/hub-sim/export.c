@@ -176,16 +176,6 @@ embed(jv value, const char *name, const char *parameter)
 }
 
 static jv
-put_some(jv object, const char *name, jv value)
-{
-	if (jv_get_kind(value) == JV_KIND_NULL) {
-		jv_free(value);
-		return object;
-	}
-	return jv_put(object, name, value);
-}
-
-static jv
 drop(jv object, const char *const *names)
 {
 	if (jv_get_kind(object) == JV_KIND_OBJECT)
@@ -224,12 +214,12 @@ hub_properties(struct export *x, jv properties, const char *name)
 	if (jv_get_kind(part) == JV_KIND_OBJECT)
 		part = jv_put(part, "events",
 		    drop(jv_at(jv_copy(part), "events"), of_events));
-	properties = put_some(properties, "eventHubEndpoints", part);
+	properties = arm_put_some(properties, "eventHubEndpoints", part);
 	part = jv_at(jv_copy(properties), "routing");
 	if (jv_get_kind(part) == JV_KIND_OBJECT)
 		part = jv_put(part, "endpoints",
 		    drop(jv_at(jv_copy(part), "endpoints"), endpoints_younger));
-	properties = put_some(properties, "routing", part);
+	properties = arm_put_some(properties, "routing", part);
 	part = jv_path(jv_copy(properties), "storageEndpoints");
 	if (jv_get_kind(part) == JV_KIND_OBJECT) {
 		jv one = jv_at(jv_copy(part), "$default");
@@ -251,7 +241,7 @@ hub_properties(struct export *x, jv properties, const char *name)
 		}
 		part = jv_put(part, "$default", one);
 	}
-	return put_some(properties, "storageEndpoints", part);
+	return arm_put_some(properties, "storageEndpoints", part);
 }
 
 /* Trees that stand in an embedded value are printed. */
@@ -337,10 +327,10 @@ export_one(struct export *x, jv resource)
 	out = jv_put(out, "apiVersion", jv_string(api_of(type)));
 	out = jv_put(out, "name", name_of(x, type, name));
 	for (size_t i = 0; i < sizeof top / sizeof *top; i++)
-		out = put_some(out, top[i],
+		out = arm_put_some(out, top[i],
 		    embed(jv_at(jv_copy(resource), top[i]), hub,
 			is_hub && i == 1 ? parameter : NULL));
-	out = put_some(
+	out = arm_put_some(
 	    out, "identity", identity_of(jv_at(jv_copy(resource), "identity")));
 	properties = drop(jv_at(jv_copy(resource), "properties"), read_only);
 	if (is_hub) {
@@ -348,15 +338,15 @@ export_one(struct export *x, jv resource)
 		part = jv_at(jv_copy(properties), "storageEndpoints");
 		properties = embed(
 		    jv_without(properties, "storageEndpoints"), hub, parameter);
-		properties =
-		    put_some(properties, "storageEndpoints", expr_lower(part));
+		properties = arm_put_some(
+		    properties, "storageEndpoints", expr_lower(part));
 	} else {
 		properties = embed(properties, hub, NULL);
 	}
 	if (strchr(name, '/'))
 		out = jv_put(out, "dependsOn",
 		    jv_array_append(jv_array(), parent_id(x, type, name)));
-	out = put_some(out, "properties", properties);
+	out = arm_put_some(out, "properties", properties);
 	x->resources = jv_array_append(x->resources, out);
 	jv_free(resource);
 	free(id);

@@ -20,15 +20,13 @@ consumer_group(struct sim *s, const char *id, const char *name)
 	char when[32];
 
 	sim_http_time(sim_now(s), when);
-	return jv_put(jv_put(jv_put(jv_put(jv_put(jv_object(), "properties",
-					       jv_put(jv_object(), "created",
-						   jv_string(when))),
-					"id", jv_string(id)),
-				 "name", jv_string(name)),
-			  "type",
-			  jv_string("Microsoft.Devices/IotHubs/"
-				    "EventHubEndpoints/ConsumerGroups")),
-	    "etag", jv_null());
+	return JV_OBJECT(jv_string("properties"),
+	    JV_OBJECT(jv_string("created"), jv_string(when)), jv_string("id"),
+	    jv_string(id), jv_string("name"), jv_string(name),
+	    jv_string("type"),
+	    jv_string("Microsoft.Devices/IotHubs/EventHubEndpoints/"
+		      "ConsumerGroups"),
+	    jv_string("etag"), jv_null());
 }
 
 jv

@@ -247,19 +247,16 @@ list_skus(const char *now)
 	for (const struct sku *k = hub_skus; k->name; k++)
 		if (own && strcmp(k->tier, own->tier) == 0)
 			list = jv_array_append(list,
-			    jv_put(jv_put(jv_put(jv_object(), "resourceType",
-					      jv_string(hub_kinds[0].type)),
-				       "sku",
-				       jv_put(jv_put(jv_object(), "name",
-						  jv_string(k->name)),
-					   "tier", jv_string(k->tier))),
-				"capacity",
-				jv_put(
-				    jv_put(jv_put(jv_put(jv_object(), "minimum",
-						      jv_number(1)),
-					       "maximum", jv_number(k->units)),
-					"default", jv_number(1)),
-				    "scaleType", jv_string("Manual"))));
+			    JV_OBJECT(jv_string("resourceType"),
+				jv_string(hub_kinds[0].type), jv_string("sku"),
+				JV_OBJECT(jv_string("name"), jv_string(k->name),
+				    jv_string("tier"), jv_string(k->tier)),
+				jv_string("capacity"),
+				JV_OBJECT(jv_string("minimum"), jv_number(1),
+				    jv_string("maximum"), jv_number(k->units),
+				    jv_string("default"), jv_number(1),
+				    jv_string("scaleType"),
+				    jv_string("Manual"))));
 	return jv_put(jv_object(), "value", list);
 }
 

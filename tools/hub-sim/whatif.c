@@ -45,16 +45,6 @@ without_volatile(jv object)
 	return object;
 }
 
-static jv
-set_in(jv object, const char *name, jv value)
-{
-	if (jv_get_kind(value) == JV_KIND_NULL) {
-		jv_free(value);
-		return object;
-	}
-	return jv_put(object, name, value);
-}
-
 /* The ids that the hub gave to its endpoints are not the template's. */
 static jv
 without_endpoint_ids(jv properties)
@@ -94,7 +84,8 @@ shown(jv resource, const char *api)
 	properties = jv_at(jv_copy(resource), "properties");
 	if (jv_get_kind(properties) == JV_KIND_OBJECT)
 		properties = without_endpoint_ids(without_volatile(properties));
-	resource = set_in(without_volatile(resource), "properties", properties);
+	resource =
+	    arm_put_some(without_volatile(resource), "properties", properties);
 	return jv_put(resource, "apiVersion", jv_string(api));
 }
 
@@ -320,7 +311,7 @@ resource_change(const char *id, const char *kind, jv before, jv after)
 	jv c = jv_put(jv_put(jv_object(), "resourceId", jv_string(id)),
 	    "changeType", jv_string(kind));
 
-	return set_in(set_in(c, "before", before), "after", after);
+	return arm_put_some(arm_put_some(c, "before", before), "after", after);
 }
 
 static jv
