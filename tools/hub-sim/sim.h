@@ -34,14 +34,15 @@
 
 struct sim {
 	sqlite3 *db;
-	const char *seed;     /* --seed: ids and keys follow from it */
-	long operation_ms;    /* --operation-ms: how long an ARM operation runs */
-	long token_seconds;   /* --token-seconds: life of an Entra token */
-	int64_t clock_offset; /* --clock: milliseconds ahead of the real clock */
-	double speed;         /* --speed */
-	int64_t started_ms;   /* real clock */
+	const char *seed;   /* --seed: ids and keys follow from it */
+	long operation_ms;  /* --operation-ms: how long an ARM operation runs */
+	long token_seconds; /* --token-seconds: life of an Entra token */
+	int64_t
+	    clock_offset;   /* --clock: milliseconds ahead of the real clock */
+	double speed;       /* --speed */
+	int64_t started_ms; /* real clock */
 	int port;
-	struct store *store;  /* store.c's own: statements, failure */
+	struct store *store; /* store.c's own: statements, failure */
 };
 
 /* Simulated time, milliseconds since 1970. */
@@ -95,11 +96,11 @@ void sim_call(struct sim *s, const char *method, const char *path,
 void sim_reply_free(struct sim_reply *r);
 
 /* The rooms.  Each fills *r. */
-void sim_route(
-    struct sim *s, const struct sim_request *q, struct sim_reply *r);
+void sim_route(struct sim *s, const struct sim_request *q, struct sim_reply *r);
 void entra_handle(
     struct sim *s, const struct sim_request *q, struct sim_reply *r);
-void arm_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r);
+void arm_handle(
+    struct sim *s, const struct sim_request *q, struct sim_reply *r);
 void data_handle(
     struct sim *s, const struct sim_request *q, struct sim_reply *r);
 

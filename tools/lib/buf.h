@@ -19,9 +19,9 @@ struct buf {
 	size_t len, cap;
 };
 
-#define BUF_INIT                                                               \
-	{                                                                      \
-		NULL, 0, 0                                                     \
+#define BUF_INIT           \
+	{                  \
+		NULL, 0, 0 \
 	}
 
 void buf_reserve(struct buf *b, size_t more);

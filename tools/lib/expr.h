@@ -64,9 +64,10 @@ bool expr_is_unknown(jv value); /* borrows, as jv_get_kind would not */
 /*
  * Folds all of value that can be known: literals, the pure functions
  * (concat, format, toLower, toUpper, substring, take, skip, replace, split,
- * join, length, trim, string, int, bool, json, base64, if, equals, not, and, or, greater, less, add,
- * sub, mul, div, mod, min, max, empty, contains, first, last, startsWith,
- * endsWith, indexOf, createArray, createObject, array, union, coalesce,
+ * join, length, trim, string, int, bool, json, base64, if, equals, not, and,
+ * or, greater, less, add, sub, mul, div, mod, min, max, empty, contains, first,
+ * last, startsWith, endsWith, indexOf, createArray, createObject, array, union,
+ * coalesce,
  * ...) and what world->call knows; resourceId is the world's, since it needs
  * the deployment's subscription and group, and so are uniqueString and guid,
  * whose hash only the service knows (CONTRACT 9.6).

@@ -19,8 +19,9 @@ enum status {
 	BAD_DATA = 3,      /* the input is wrong */
 	LOCAL_FAILURE = 4, /* memory, disk, a missing file or plugin */
 	REMOTE_RETRY = 5,  /* the service failed; trying again may help */
-	REMOTE_REFUSED = 6, /* the service said no; trying again will not help */
-	PARTLY_DONE = 7,   /* some of it was done; outcomes say which */
+	REMOTE_REFUSED =
+	    6,           /* the service said no; trying again will not help */
+	PARTLY_DONE = 7, /* some of it was done; outcomes say which */
 };
 
 /* One line for --help and the manual; NULL for a number that is no status. */

@@ -189,6 +189,8 @@ parse(const struct opt **opts, size_t n, int argc, char *argv[])
 		for (i = 0; i < n; i++)
 			if (c == FIRST_LONG + (int)i || c == opts[i]->letter)
 				break;
+		if (i == n)
+			bug("option %d is in no table", c);
 		set_option(opts[i], optarg);
 	}
 }

@@ -14,7 +14,8 @@
 
 #include "msg.h"
 
-/* All values of an option that may be repeated, in order; borrowed from argv. */
+/* All values of an option that may be repeated, in order; borrowed from argv.
+ */
 struct opt_list {
 	size_t count;
 	const char **value;
@@ -40,38 +41,38 @@ struct opt {
 };
 
 /* bool: becomes true. */
-#define OPT_FLAG(letter, name, into, help)                                     \
-	{                                                                      \
-		OPT_KIND_FLAG, letter, name, NULL, into, help                  \
+#define OPT_FLAG(letter, name, into, help)                    \
+	{                                                     \
+		OPT_KIND_FLAG, letter, name, NULL, into, help \
 	}
 /* const char *: points into argv.  The caller sets the default. */
-#define OPT_TEXT(letter, name, arg, into, help)                                \
-	{                                                                      \
-		OPT_KIND_TEXT, letter, name, arg, into, help                   \
+#define OPT_TEXT(letter, name, arg, into, help)              \
+	{                                                    \
+		OPT_KIND_TEXT, letter, name, arg, into, help \
 	}
 /* long: a whole number of at least 0; anything else is BAD_USAGE. */
-#define OPT_NUMBER(letter, name, arg, into, help)                              \
-	{                                                                      \
-		OPT_KIND_NUMBER, letter, name, arg, into, help                 \
+#define OPT_NUMBER(letter, name, arg, into, help)              \
+	{                                                      \
+		OPT_KIND_NUMBER, letter, name, arg, into, help \
 	}
 /* struct opt_list: one more value each time. */
-#define OPT_LIST(letter, name, arg, into, help)                                \
-	{                                                                      \
-		OPT_KIND_LIST, letter, name, arg, into, help                   \
+#define OPT_LIST(letter, name, arg, into, help)              \
+	{                                                    \
+		OPT_KIND_LIST, letter, name, arg, into, help \
 	}
 /* const char *: one of the words in "a|b|c"; anything else is BAD_USAGE. */
-#define OPT_CHOICE(letter, name, words, into, help)                            \
-	{                                                                      \
-		OPT_KIND_CHOICE, letter, name, words, into, help               \
+#define OPT_CHOICE(letter, name, words, into, help)              \
+	{                                                        \
+		OPT_KIND_CHOICE, letter, name, words, into, help \
 	}
 /* Another table, such as http_opts or arm_opts, shown after ours. */
-#define OPT_GROUP(table)                                                       \
-	{                                                                      \
-		OPT_KIND_GROUP, 0, NULL, NULL, (void *)(table), NULL           \
+#define OPT_GROUP(table)                                             \
+	{                                                            \
+		OPT_KIND_GROUP, 0, NULL, NULL, (void *)(table), NULL \
 	}
-#define OPT_END                                                                \
-	{                                                                      \
-		OPT_KIND_END, 0, NULL, NULL, NULL, NULL                        \
+#define OPT_END                                         \
+	{                                               \
+		OPT_KIND_END, 0, NULL, NULL, NULL, NULL \
 	}
 
 struct tool {
