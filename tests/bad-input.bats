@@ -283,6 +283,17 @@ lose 5 returned nothing
 END
 }
 
+@test "a hub that is not there: its name is doubted, not the key; every record is kept" {
+    sim -- 'registry-load --rejects=rest <fleet.txt >out 2>err; echo $? >status'
+    output=$(./said)
+    has "'contoso-east': IotHubNotFound" "(is the name of the hub right?)"
+    has_not "wrong key"
+    [ "$(cat status)" = 6 ]
+    same fleet.txt rest
+    sim -- 'registry-dump env:DEST_IOTHUB_CONN_STRING >out 2>err; echo $? >status'
+    one 6 "'contoso-east': IotHubNotFound" "(is the name of the hub right?)"
+}
+
 @test "a certificate authority that is not theirs: no tool talks to it" {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
         -subj /CN=other -keyout key -out other.pem 2>/dev/null

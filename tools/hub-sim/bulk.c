@@ -4,6 +4,7 @@
  */
 #include "registry.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -333,7 +334,8 @@ load_lines(struct load *l, struct lines *in, struct err *e)
 
 	while ((got = lines_next(in, &line, e)) == LINES_LINE) {
 		/* The warning at the top of an export without keys. */
-		if (line.text.len == 0 || *line.text.at != '{')
+		if (span_is_blank(line.text) ||
+		    (line.number == 1 && isalpha((unsigned char)*line.text.at)))
 			continue;
 		if (load_line(l, line.text, line.number, false, &f))
 			return err_set(e, BAD_DATA, l->path, "line %ld: %s",

@@ -598,7 +598,10 @@ hub_check(const struct hub *h, const struct http_reply *r, const char *subject,
 		buf_printf(&text, ": %s", message.at);
 	while (text.len && strchr(" .", text.at[text.len - 1]))
 		text.at[--text.len] = '\0';
-	if (r->status == 401)
+	/* Also a 401 (CONTRACT 11.3): no key would help. */
+	if (!strcmp(code, "IotHubNotFound"))
+		buf_text(&text, " (is the name of the hub right?)");
+	else if (r->status == 401)
 		add_remedy(h, r, &text);
 	masked = arm_masked(text.at);
 	(void)err_set(e, status_of(r->status), subject, "%s", masked);
