@@ -16,6 +16,13 @@ END
     chmod +x east
 }
 
+# struck: waits until the fault has been met, which the log says then.
+readonly STRUCK='struck() {
+    for ((i = 0; i < 200; i++)); do grep -q "\"status\":null" log && return; sleep 0.02; done
+    echo "no fault was met"
+}
+'
+
 sim() {
     local options=()
     while [ "$1" != -- ]; do
@@ -24,7 +31,7 @@ sim() {
     done
     expect_status 0 hub-sim --from "$FIXTURES/two-hubs.json" \
         --dest contoso-east --operation-ms 1 "${options[@]}" -- \
-        bash -o pipefail -c "$2"
+        bash -o pipefail -c "$STRUCK$2"
 }
 
 @test "registry-load: kill -9 behind each of its steps, then again: as if undisturbed" {
@@ -35,12 +42,10 @@ sim() {
         'method=GET' 'method=PUT' 'method=PUT,skip=3'; do
         sim --log log --fault "host=contoso-east.*,$where,do=hang" -- '
             registry-load -q <fleet.txt >/dev/null 2>&1 & pid=$!
-            # The fault is in the log once it has struck.
-            for i in {1..60}; do grep -q "\"status\":null" log && break; sleep 0.02; done
-            kill -9 $pid; wait $pid; test $? -eq 137 || echo "it had ended already"
+            struck; kill -9 $pid; wait $pid; test $? -eq 137 || echo "it had ended already"
             registry-load -q <fleet.txt && ./east >have'
         echo "$where"
-        has_not "ended already"
+        has_not "ended already" "no fault"
         same want have
         rm log
     done
@@ -49,19 +54,21 @@ sim() {
 @test "registry-load: told to end, it can be started again" {
     sim -- 'registry-load -q <fleet.txt && ./east >want'
     for signal in INT TERM HUP PIPE; do
-        sim --fault 'host=contoso-east.*,skip=2,do=hang' -- '
+        rm -f log
+        sim --log log --fault 'host=contoso-east.*,skip=2,do=hang' -- '
             sh -c "trap - INT; exec registry-load -q <fleet.txt >/dev/null 2>&1" & pid=$!
-            sleep 0.4; kill -'$signal' $pid; sleep 0.1; kill -9 $pid 2>/dev/null; wait $pid
+            struck; kill -'$signal' $pid; sleep 0.1; kill -9 $pid 2>/dev/null; wait $pid
             registry-load -q <fleet.txt && ./east >have'
+        has_not "no fault"
         same want have
     done
 }
 
 @test "registry-dump: killed, it leaves no file that looks whole" {
     expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" --registry fleet.txt \
-        --fault 'path=*modules*,skip=2,do=hang' -- bash -c '
+        --log log --fault 'path=*modules*,skip=2,do=hang' -- bash -c "$STRUCK"'
         registry-dump -q -o dump --manifest=m.json & pid=$!
-        sleep 0.4; kill -9 $pid; wait $pid
+        struck; kill -9 $pid; wait $pid
         [ ! -e dump ] && { [ ! -e m.json ] || ! grep -q "\"complete\":true" m.json; } || exit 9
         registry-dump -q -o dump --manifest=m.json && registry-diff -q dump fleet.txt &&
         jq -e ".complete" m.json'
@@ -89,11 +96,13 @@ END
         ". ./steps && tmpl-deploy -q -g east-rg east.json >result && $show >want"
     for where in 'path=*/east-rg' 'path=*validate' 'method=PUT,path=*deployments*' 'path=*operations*,method=GET'; do
         for how in hang lose; do
-            expect_status 0 hub-sim --from contoso.json --fault "$where,do=$how" -- bash -o pipefail -c "
+            rm -f log
+            expect_status 0 hub-sim --from contoso.json --log log --fault "$where,do=$how" -- bash -o pipefail -c "$STRUCK
                 { tmpl-deploy -q -g east-rg east.json >result 2>&1 & } 2>/dev/null; pid=\$!
-                sleep 0.25; kill -9 \$pid 2>/dev/null; wait \$pid
+                struck; kill -9 \$pid 2>/dev/null; wait \$pid
                 tmpl-deploy -q -g east-rg east.json >result && $show >have"
             echo "$where $how"
+            has_not "no fault"
             same want have
             [ "$(jq -r .provisioningState result)" = Succeeded ]
         done
