@@ -451,6 +451,14 @@ EOF
     expect_status 2 hub-sim --speed 0 -- true
 }
 
+@test "without share/: said at the start, not in the middle of a request" {
+    mkdir "$D/bin"
+    cp "$O/bin/hub-sim" "$D/bin"
+    expect_status 4 "$D/bin/hub-sim" -- echo started
+    has "hub-sim: '$D/share/hubpipe/regions.json': "
+    has_not started
+}
+
 @test "--registry needs --from" {
     expect_status 2 hub-sim --registry "$D/lib" -- true
     has "--registry needs --from"

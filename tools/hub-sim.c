@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "doc.h"
+#include "hub-sim/arm.h"
 #include "hub-sim/ca.h"
 #include "hub-sim/child.h"
 #include "hub-sim/fault.h"
@@ -394,6 +395,7 @@ main(int argc, char *argv[])
 		return DONE;
 	}
 	check_options(&sim);
+	jv_free(arm_regions()); /* missing, that is said now */
 	make_directory();
 	open_state(&sim);
 	net = start(&sim, &faults);

@@ -157,7 +157,7 @@ void entra_refuse(struct sim *s, struct sim_reply *r, int why);
 void entra_token(struct sim *s, const char *audience, struct buf *out);
 
 /*
- * arm.c, for the other rooms.
+ * Resource Manager, for the other rooms: resources.c, operations.c.
  *
  * A resource is kept whole, as GET gives it, but its secrets live in a table
  * of their own.  id in any case.
@@ -178,7 +178,7 @@ void arm_operation(struct sim *s, const struct sim_request *q,
     bool async_header, bool location_header);
 bool arm_group_exists(struct sim *s, const char *group);
 
-/* A hub as the data plane sees it. */
+/* hub.c: a hub as the data plane sees it. */
 struct sim_hub {
 	char name[64];  /* lower case */
 	char state[32]; /* "Active", ... as of now */
