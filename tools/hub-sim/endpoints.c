@@ -76,8 +76,9 @@ check_storage_members(struct endpoint *e)
 			draft_refuse(e->d, 400000,
 			    "fileNameFormat of the endpoint '%s' lacks %s.",
 			    e->name, *t);
-	if (encoding && strcasecmp(encoding, "Avro") &&
-	    strcasecmp(encoding, "AvroDeflate") && strcasecmp(encoding, "JSON"))
+	if (encoding && strcasecmp(encoding, "Avro") != 0 &&
+	    strcasecmp(encoding, "AvroDeflate") != 0 &&
+	    strcasecmp(encoding, "JSON") != 0)
 		draft_refuse(e->d, 400000,
 		    "encoding '%s' of the endpoint '%s' is not valid.",
 		    encoding, e->name);
@@ -222,7 +223,7 @@ check_endpoint_name(struct draft *d, const char *name, jv names)
 {
 	bool twice = name && jv_object_has(jv_copy(names), jv_string(name));
 
-	if (!hub_name_good(name) || strcasecmp(name, "events") == 0 ||
+	if (!name || !hub_name_good(name) || strcasecmp(name, "events") == 0 ||
 	    strcasecmp(name, "fileNotifications") == 0 ||
 	    strcmp(name, "$default") == 0)
 		draft_refuse(d, 400000, "'%s' is not a valid endpoint name.",

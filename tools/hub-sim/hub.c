@@ -451,8 +451,8 @@ take_properties(struct draft *d, jv given, const char *region)
 	    jv_get_kind(v) == JV_KIND_STRING ? v
 					     : (jv_free(v), jv_string("None")));
 	text = arm_text(given, "minTlsVersion");
-	if (text && strcmp(text, "1.0") && strcmp(text, "1.1") &&
-	    strcmp(text, "1.2") && strcmp(text, "1.3"))
+	if (text && strcmp(text, "1.0") != 0 && strcmp(text, "1.1") != 0 &&
+	    strcmp(text, "1.2") != 0 && strcmp(text, "1.3") != 0)
 		draft_refuse(
 		    d, 400089, "%s is not a valid MinTlsVersion value.", text);
 	free(text);
@@ -594,6 +594,8 @@ write_row(struct draft *d, jv body)
 	jv props = arm_member(body, "properties"),
 	   sku = arm_member(body, "sku");
 
+	if (!d->sku)
+		bug("hub %s is written before its sku is known", d->id->key);
 	if (!row.there)
 		row.active = over;
 	row.busy = over;

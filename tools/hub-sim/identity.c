@@ -298,12 +298,13 @@ static void
 make_generation(struct visit *v, char out[24])
 {
 	uint32_t h = 2166136261u;
+	int64_t ticks = v->now * 10000 + 621355968000000000;
 
 	for (const char *p = v->hub.name; *p; p++)
 		h = (h ^ (unsigned char)*p) * 16777619u;
 	h += (uint32_t)sqlite3_total_changes(v->s->db);
-	(void)snprintf(out, 24, "%lld",
-	    (long long)(v->now * 10000 + 621355968000000000 + h % 10000));
+	ticks += h % 10000;
+	(void)snprintf(out, 24, "%lld", (long long)ticks);
 }
 
 struct made { /* what a row borrows while it is written */
@@ -619,7 +620,7 @@ keep_ghost(struct visit *v, const struct row *row)
 	q = sim_sql(v->s, "INSERT INTO ghost VALUES (?, ?, ?, ?)");
 	sim_bind(q, 1, v->hub.name);
 	sim_bind_span(q, 2, row->id);
-	(void)sqlite3_bind_int64(q, 3, v->now + 25 * 60 * 1000);
+	(void)sqlite3_bind_int64(q, 3, v->now + INT64_C(25) * 60 * 1000);
 	sim_bind_span(q, 4, buf_peek(&twin));
 	(void)sim_step(v->s, q);
 	buf_free(&twin);

@@ -23,9 +23,10 @@ struct parser {
 static int
 syntax(struct parser *p, const char *what)
 {
-	return refuse(p->f, ARGUMENT_INVALID,
+	(void)refuse(p->f, ARGUMENT_INVALID,
 	    "BadRequest: syntax error: %s near '%.40s'", what,
 	    p->token == T_END ? "the end" : p->p);
+	return -1;
 }
 
 static bool

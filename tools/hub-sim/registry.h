@@ -75,6 +75,7 @@ bool sas_is_valid(struct span token, const char *key, int64_t now_s);
  */
 struct each { /* walks the members of an object or elements of an array */
 	const char *p, *end;
+	bool object;             /* else an array, whose names are empty */
 	struct span name, value; /* name without its quotes, as spelt */
 };
 void each_begin(struct each *e, struct span value);

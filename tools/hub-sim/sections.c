@@ -78,22 +78,20 @@ each_begin(struct each *e, struct span value)
 
 	e->p = list ? value.at + 1 : "";
 	e->end = list ? value.at + value.len - 1 : e->p;
+	e->object = list && *value.at == '{';
 	e->name = e->value = (struct span){ "", 0 };
-	/* Objects are told from arrays by the name's .at. */
-	e->name.at = value.len && *value.at == '{' ? "" : NULL;
 }
 
 bool
 each_next(struct each *e)
 {
 	const char *p = e->p;
-	bool object = e->name.at != NULL;
 
 	while (p < e->end && (is_blank(*p) || *p == ','))
 		p++;
 	if (p >= e->end)
 		return false;
-	if (object) {
+	if (e->object) {
 		const char *stop = past_string(p);
 
 		e->name = (struct span){ p + 1, (size_t)(stop - p) - 2 };
@@ -391,7 +389,7 @@ int
 section_take(const char *what, struct span *value, size_t max, struct buf *room,
     struct refusal *f)
 {
-	bool cleaning;
+	bool cleaning = false;
 
 	if (!value->at)
 		return 0;

@@ -204,8 +204,8 @@ storage_action(struct sim *s, const struct arm_id *id, jv stored,
 
 	jv_free(request);
 	if (strcasecmp(action, "regenerateKey") == 0) {
-		if (!which ||
-		    (strcmp(which, "key1") && strcmp(which, "key2"))) {
+		if (!which || (strcmp(which, "key1") != 0 &&
+				  strcmp(which, "key2") != 0)) {
 			free(which);
 			jv_free(when);
 			jv_free(list);
@@ -588,7 +588,8 @@ cosmos_child_put(struct sim *s, const struct arm_id *id, const char *api,
 	jv was =
 	    jv_path(jv_copy(old), "properties.resource.partitionKey.paths");
 	char *name = arm_text(given, "id"), guid[37];
-	jv out = jv_null();
+	int64_t seconds = sim_now(s) / 1000;
+	jv out;
 
 	if (!name || strcmp(name, id->name[id->depth - 1]) != 0)
 		out = arm_fail(400, "BadRequest",
@@ -606,8 +607,7 @@ cosmos_child_put(struct sim *s, const struct arm_id *id, const char *api,
 		guid[8] = '\0';
 		given = jv_without(given, "createMode");
 		given = jv_put(given, "_rid", jv_text("%s==", guid));
-		given = jv_put(
-		    given, "_ts", jv_number((double)(sim_now(s) / 1000)));
+		given = jv_put(given, "_ts", jv_number((double)seconds));
 		out = jv_put(jv_put(jv_object(), "id", jv_string(id->id)),
 		    "type", jv_string(id->kind->type));
 		out = jv_put(out, "name", jv_string(name));
@@ -643,19 +643,19 @@ identity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 	return jv_put(out, "properties", props);
 }
 
-#define ENTITY(what)                                           \
-	{                                                      \
-		.type = what, .created = 200, .replaced = 200, \
-		.put = entity_put                              \
+#define ENTITY(what)                                             \
+	{                                                        \
+		.type = (what), .created = 200, .replaced = 200, \
+		.put = entity_put                                \
 	}
-#define RULE(what)                                             \
-	{                                                      \
-		.type = what, .created = 200, .replaced = 200, \
-		.put = rule_put, .action = rule_action         \
+#define RULE(what)                                               \
+	{                                                        \
+		.type = (what), .created = 200, .replaced = 200, \
+		.put = rule_put, .action = rule_action           \
 	}
 #define NAMESPACE(what)                                                \
 	{                                                              \
-		.type = what, .created = 200, .replaced = 200,         \
+		.type = (what), .created = 200, .replaced = 200,       \
 		.tracked = true, .global = true, .put = namespace_put, \
 		.born = namespace_born                                 \
 	}

@@ -17,8 +17,6 @@
 #include "doc.h"
 #include "sign.h"
 
-extern char **environ;
-
 static const char *prefix_option;
 
 const struct opt cred_opts[] = {
@@ -91,15 +89,19 @@ read_file(const char *path, struct buf *into, struct err *e)
 	char part[4096];
 	size_t n;
 
-	if (!f)
-		return err_set(
+	if (!f) {
+		(void)err_set(
 		    e, LOCAL_FAILURE, path, "cannot open: %s", strerror(errno));
+		return -1;
+	}
 	while ((n = fread(part, 1, sizeof part, f)) > 0)
 		buf_add(into, part, n);
 	OPENSSL_cleanse(part, sizeof part);
 	(void)fclose(f);
-	if (into->len == 0)
-		return err_set(e, LOCAL_FAILURE, path, "is empty");
+	if (into->len == 0) {
+		(void)err_set(e, LOCAL_FAILURE, path, "is empty");
+		return -1;
+	}
 	return 0;
 }
 
@@ -463,7 +465,11 @@ cred_token(struct cred *c, const char *audience, bool fresh, struct err *e)
 		*p = t->next;
 		forget(t);
 	}
-	return get_token(c, audience, e) == 0 ? c->tokens->text : NULL;
+	if (get_token(c, audience, e) != 0)
+		return NULL;
+	if (!c->tokens)
+		bug("logged in without a token for %s", audience);
+	return c->tokens->text;
 }
 
 const char *

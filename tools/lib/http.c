@@ -1018,10 +1018,12 @@ http_reply_free(struct http_reply *r)
 void
 http_sleep(struct http *h, double s)
 {
-	double end = now() + s;
+	double end = now() + s, left = s;
 
-	for (double left = s; left > 0; left = end - now())
+	while (left > 0) {
 		turn(h, left);
+		left = end - now();
+	}
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,17 +92,13 @@ ledger_key(const char *id, const char *module, uint64_t key[2])
 {
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	char text[300];
-	size_t n = strlen(id), m = module ? strlen(module) : 0;
-
 	/* Ids have at most 128 bytes; '\n' is in none of them. */
-	if (n + m + 1 > sizeof text)
-		bug("an id of %zu bytes", n + m);
-	memcpy(text, id, n);
-	if (module) {
-		text[n++] = '\n';
-		memcpy(text + n, module, m);
-	}
-	if (EVP_Digest(text, n + m, sum, NULL, EVP_sha256(), NULL) != 1)
+	int n = snprintf(text, sizeof text, "%s%s%s", id, module ? "\n" : "",
+	    module ? module : "");
+
+	if (n < 0 || (size_t)n >= sizeof text)
+		bug("an id of %d bytes", n);
+	if (EVP_Digest(text, (size_t)n, sum, NULL, EVP_sha256(), NULL) != 1)
 		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
 	memcpy(key, sum, 16);
 	key[0] |= 1; /* 0 is for lines that are no record */
