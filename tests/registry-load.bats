@@ -323,7 +323,7 @@ x enabled sas" ]
             registry-edit --mode=updateIfMatchETag --set "statusReason=\"new\"" --where ".moduleId == null" >g.txt &&
         registry-load <g.txt && ./east >then'
     has "3 applied (0 were equal"
-    [ "$(jq -r 'select(.moduleId == null) | .id + " " + .status + " " + .statusReason' then | tr '\n' ';')" = \
+    [ "$(jq -r 'select(.moduleId == null) | .id + " " + .status + " " + .statusReason' "then" | tr '\n' ';')" = \
         "low enabled new;off disabled new;top enabled new;" ]
 }
 

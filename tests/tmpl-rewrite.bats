@@ -62,29 +62,29 @@ idempotent() {
 # What the examples from the field are: templates, which are rewritten here with
 # the parameters that they leave open, and bodies of resources or whole other
 # documents, which are not templates.
-templates="deploy-consumer-group deploy-dps-linked-hub
+templates=(deploy-consumer-group deploy-dps-linked-hub
     deploy-hub-and-storage-2017-07-01 deploy-message-enrichments
     deploy-sbqueue-storage-routing deploy-storage-route-2023-06-30
     export-2018-04-01-no-routing export-2021-07-01-no-routing
-    ext-blank-hub-export-no-params"
-bodies="live-get-eventhub-storage-keybased live-get-identity-based"
-others="ext-hub-state-export"
+    ext-blank-hub-export-no-params)
+bodies=(live-get-eventhub-storage-keybased live-get-identity-based)
+others=(ext-hub-state-export)
 
 @test "every example from the field is a template, a body, or another thing" {
     need_shared
     local f name
     for f in "$SHARED"/azure/examples/*.json; do
         name=$(basename "$f" .json)
-        case " $(echo $templates $bodies $others) " in
+        case " ${templates[*]} ${bodies[*]} ${others[*]} " in
         *" $name "*) ;;
         *) echo "what is $name?" && return 1 ;;
         esac
     done
-    for name in $bodies; do
+    for name in "${bodies[@]}"; do
         expect_status 3 tmpl-rewrite "$SHARED/azure/examples/$name.json"
         has "not a template but the body of a resource (use hub-export)"
     done
-    for name in $others; do
+    for name in "${others[@]}"; do
         expect_status 3 tmpl-rewrite "$SHARED/azure/examples/$name.json"
         has "not a template: no 'resources' array"
         expect_pipe 0 "jq .arm '$SHARED/azure/examples/$name.json' | tmpl-rewrite --name=other -o /dev/null"
@@ -97,7 +97,7 @@ others="ext-hub-state-export"
     echo '{"d2c_partitions": {"value": "4"}, "iotHubName": {"value": "oldhub"},
         "provisioningServiceName": {"value": "dps1"},
         "location": {"value": "westus2"}}' >"$t/values.json"
-    for name in $templates; do
+    for name in "${templates[@]}"; do
         tmpl-rewrite --name=new-hub --location="East US" --no-file-upload \
             --parameters="$t/values.json" "$SHARED/azure/examples/$name.json" \
             >"$t/$name" 2>"$t/err"
