@@ -412,3 +412,20 @@ END
     [ ! -s out ]
     [ "$(jq -s '[.[] | select(.method == "PUT")] | length' log)" -eq 0 ]
 }
+
+@test "a function that nobody knows, a parameter that is not there: refused before anything is begun" {
+    hub-sim --from "$ROOT/examples/contoso.json" -- bash -c "
+        hub-export -q -g west-rg contoso | key-inject -q |
+            jq '.resources[0].tags.t = \"[frobnicate(1)]\"' >'$BATS_TEST_TMPDIR/a.json'
+        jq '.resources[0].tags.t = \"[parameters(\\\"nix\\\")]\"' \
+            '$BATS_TEST_TMPDIR/a.json' | sed \"s/\\\\\\\\\\\"nix\\\\\\\\\\\"/'nix'/\" >'$BATS_TEST_TMPDIR/b.json'" 2>/dev/null
+    grep -q "parameters('nix')" "$BATS_TEST_TMPDIR/b.json"
+    for want in 'a.json frobnicate' 'b.json nix'; do
+        for n in -n ''; do
+            run hub-sim --from "$ROOT/examples/contoso.json" -- \
+                tmpl-deploy $n -g west-rg --confirm=contoso "$BATS_TEST_TMPDIR/${want% *}"
+            [ "$status" -eq 3 ] || [ "$status" -eq 6 ]
+            has "${want#* }"
+        done
+    done
+}

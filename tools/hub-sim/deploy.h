@@ -78,7 +78,9 @@ void plan_run(struct plan *p);
 /* As before plan_run(). */
 void plan_reset(struct plan *p);
 bool plan_failed(const struct plan *p);
-/* What one part would send, as far as it is known without deploying. */
+/* What one part would send, as far as it is known without deploying: invalid
+ * for what cannot be evaluated; plan_preview() gives {} then. */
+jv plan_body(struct plan *p, int part);
 jv plan_preview(struct plan *p, int part);
 /* {"p": {"type", "value"}} for the history: no value of a secure one. */
 jv plan_parameters(struct plan *p);

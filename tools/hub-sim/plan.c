@@ -559,6 +559,17 @@ plan_open(struct plan *p, struct sim *s, const char *group, const char *name,
 		jv_free(no);
 		no = link_parts(p);
 	}
+	/* What no deployment can evaluate is refused before any begins. */
+	for (int i = 0; i < p->count && jv_is_valid(no); i++) {
+		jv body = plan_body(p, i);
+
+		if (jv_is_valid(body)) {
+			jv_free(body);
+		} else {
+			jv_free(no);
+			no = template_fault(body, "A resource of the template");
+		}
+	}
 	return no;
 }
 

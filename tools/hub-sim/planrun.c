@@ -95,12 +95,17 @@ part_body(struct plan *p, struct part *part)
 }
 
 jv
+plan_body(struct plan *p, int i)
+{
+	p->early = true;
+	return part_body(p, &p->part[i]);
+}
+
+jv
 plan_preview(struct plan *p, int i)
 {
-	jv body;
+	jv body = plan_body(p, i);
 
-	p->early = true;
-	body = part_body(p, &p->part[i]);
 	if (!jv_is_valid(body)) {
 		jv_free(body);
 		return jv_object();

@@ -457,8 +457,13 @@ world_call(void *ctx, const char *name, jv args)
 		return list_keys(p, name, args);
 	} else if (strchr(name, '.')) {
 		return user_function(p, name, args);
+	} else if (strcmp(name, "reference") == 0 ||
+		   strncmp(name, "list", 4) == 0) {
+		v = expr_unknown(); /* until what it names is there */
 	} else {
-		v = expr_unknown();
+		v = fault("The template function '%s' is not expected at this "
+			  "location, or is not known",
+		    name);
 	}
 	jv_free(args);
 	return v;
