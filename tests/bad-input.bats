@@ -315,7 +315,8 @@ END
 }
 
 @test "a clock that is off: it is named, by how much and which way; nothing is written" {
-    for t in 'registry-dump -o file' 'registry-load <fleet.txt'; do
+    for t in 'registry-dump -o file' \
+        'export DEST_IOTHUB_CONN_STRING=$IOTHUB_CONN_STRING; unset IOTHUB_CONN_STRING; registry-load <fleet.txt'; do
         sim --clock=7200 -- "{ $t; } >out 2>err; echo \$? >status"
         [ "$(cat status)" = 6 ]
         output=$(./said)
