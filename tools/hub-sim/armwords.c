@@ -147,17 +147,14 @@ hub_fail(struct sim *s, int status, int code, const char *fmt, ...)
 void
 arm_answer(struct sim_reply *r, int status, jv body)
 {
+	if (jv_get_kind(body) != JV_KIND_NULL) {
+		sim_json(r, status, body);
+		return;
+	}
+	jv_free(body);
 	r->status = status;
 	r->content_type = NULL;
 	buf_clear(&r->body);
-	if (jv_get_kind(body) == JV_KIND_NULL) {
-		jv_free(body);
-		return;
-	}
-	doc_compact(body, &r->body);
-	/* A document on one line ends in a newline; an answer does not. */
-	if (r->body.len && r->body.at[r->body.len - 1] == '\n')
-		r->body.at[--r->body.len] = '\0';
 }
 
 void

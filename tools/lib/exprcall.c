@@ -107,8 +107,6 @@ expr_text_of(jv value)
 		jv text;
 
 		doc_compact(value, &b);
-		while (b.len && b.at[b.len - 1] == '\n')
-			b.len--;
 		text = jv_string_sized(b.at, (int)b.len);
 		buf_wipe(&b);
 		return text;
