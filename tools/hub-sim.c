@@ -25,8 +25,9 @@ static const char *listen_to = "127.0.0.1:0", *db_file, *from, *registry,
 		  *group = "west-rg", *dest, *seed, *clock_text = "0",
 		  *speed_text = "1", *log_file;
 static struct opt_list doubt_list, fault_list;
-static long operation_ms = 20, token_seconds = 3599;
-static bool list_doubts;
+static const char *throttle_text = "off", *timing_text = "fast", *sku;
+static long operation_ms = -1, token_seconds = 3599, load, lose_seconds;
+static bool list_doubts, sink;
 
 static const struct opt opts[] = {
 	OPT_TEXT(0, "from", "TEMPLATE", &from,
@@ -48,8 +49,20 @@ static const struct opt opts[] = {
 	    "decide a fact about Azure that is not confirmed"),
 	OPT_FLAG(0, "list-doubts", &list_doubts,
 	    "print those facts, their positions and why, and end"),
+	OPT_TEXT(0, "timing", "fast|real", &timing_text,
+	    "how long operations, jobs and failovers take (default fast)"),
 	OPT_NUMBER(0, "operation-ms", "N", &operation_ms,
 	    "operations of Resource Manager run this long (default 20)"),
+	OPT_TEXT(0, "sku", "SKU[:UNITS]", &sku,
+	    "the size of the hub of --from, whatever the template says"),
+	OPT_TEXT(0, "throttle", "off|real", &throttle_text,
+	    "delay and refuse calls as a hub of that size does (default off)"),
+	OPT_NUMBER(0, "load", "PCT", &load,
+	    "with --throttle=real, others use so much of each limit"),
+	OPT_NUMBER(0, "lose", "SECONDS", &lose_seconds,
+	    "a failover loses this much of registry and twins (at most 300)"),
+	OPT_FLAG(0, "sink", &sink,
+	    "check bulk calls, keep nothing: to measure clients"),
 	OPT_NUMBER(0, "token-seconds", "N", &token_seconds,
 	    "life of an Entra token (default 3599)"),
 	OPT_TEXT(0, "clock", "SECONDS", &clock_text,
@@ -124,6 +137,15 @@ real_number(const char *option, const char *text, double low, double high)
 	return x;
 }
 
+/* false: the first word, true: the second. */
+static bool
+one_of(const char *option, const char *text, const char *no, const char *yes)
+{
+	if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
+		usage("--%s: '%s' is neither %s nor %s", option, text, no, yes);
+	return strcmp(text, yes) == 0;
+}
+
 static void
 check_options(struct sim *s)
 {
@@ -140,7 +162,16 @@ check_options(struct sim *s)
 	s->clock_offset =
 	    (int64_t)(1000 * real_number("clock", clock_text, -1e9, 1e10));
 	s->speed = real_number("speed", speed_text, 0.001, 1e6);
-	s->operation_ms = operation_ms;
+	s->throttled = one_of("throttle", throttle_text, "off", "real");
+	s->real_times = one_of("timing", timing_text, "fast", "real");
+	s->operation_ms = operation_ms < 0 ? 20 : operation_ms;
+	if (load < 0 || load > 100)
+		usage("--load: %ld is not a percentage", load);
+	s->load = load;
+	if (lose_seconds < 0 || lose_seconds > 300)
+		usage("--lose: %ld is not from 0 to 300", lose_seconds);
+	s->lose_ms = lose_seconds * 1000;
+	s->sink = sink;
 	s->token_seconds = token_seconds;
 	s->seed = seed ? seed : "hubpipe";
 }
@@ -287,6 +318,8 @@ environment(struct sim *s, const struct net *n, struct env *env)
 	env_set(env, "HUBPIPE_CONNECT_TO", net_address(n));
 	(void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
 	env_set(env, "HUB_SIM_PID", pid);
+	(void)snprintf(path, sizeof path, "http://%s/hub-sim", net_address(n));
+	env_set(env, "HUB_SIM_CONTROL", path);
 	(void)snprintf(path, sizeof path, "%s/ca.pem", directory);
 	env_set(env, "SSL_CERT_FILE", path);
 	env_set(env, "CURL_CA_BUNDLE", path);

@@ -9,6 +9,9 @@
  */
 #include "iothubs.h"
 
+#include "failover.h"
+#include "jobs.h"
+
 #include <stdlib.h>
 #include <strings.h>
 
@@ -380,7 +383,11 @@ hub_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	else if (post && !second && strcasecmp(what, "listkeys") == 0)
 		done = false;
 	else if (post && strcasecmp(what, "failover") == 0)
-		sim_missing(r, "manual failover of a hub yet");
+		failover_handle(s, q, r, id);
+	else if ((post && (strcasecmp(what, "exportDevices") == 0 ||
+			      strcasecmp(what, "importDevices") == 0)) ||
+		 (get && strcasecmp(what, "jobs") == 0))
+		jobs_arm(s, q, r, id, what, second);
 	else {
 		char *words = xasprintf("%s %s of a hub", q->method, what);
 

@@ -13,6 +13,7 @@
 
 #include "inbound.h"
 #include "log.h"
+#include "record.h"
 #include "store.h"
 #include "wire.h"
 
@@ -46,20 +47,22 @@ struct conn {
 	const struct fault *fault; /* what meets this request, or NULL */
 	struct buf out;
 	size_t sent;
-	int64_t due; /* DELAYED, LINGERING: by net_ms() */
+	int64_t due;               /* DELAYED, LINGERING: by net_ms() */
+	struct sim_stream *stream; /* of the reply that is being sent */
 };
 
 struct net {
 	int listener, epoll;
 	bool listening, warned;
-	bool timed; /* some connection may wait for its time */
+	bool timed;   /* some connection may wait for its time */
+	int64_t tick; /* when sim_tick() is due, by net_ms(); -1: not */
 	SSL_CTX *tls;
 	struct conn *all, *ready, *gone;
 	char address[64];
 	uint64_t requests;
 	struct sim *sim;
 	struct faults *faults;
-	FILE *log;
+	FILE *log, *record;
 };
 
 static int64_t
@@ -99,6 +102,14 @@ net_address(const struct net *n)
 /* ---- connections ---- */
 
 static void
+end_stream(struct conn *c)
+{
+	if (c->stream)
+		c->stream->end(c->stream);
+	c->stream = NULL;
+}
+
+static void
 shrink(struct buf *b)
 {
 	if (b->cap > KEEP)
@@ -117,6 +128,7 @@ close_conn(struct net *n, struct conn *c)
 	inbound_free(&c->in);
 	buf_wipe(&c->out);
 	sim_reply_free(&c->reply);
+	end_stream(c);
 	c->state = GONE;
 	c->next_gone = n->gone;
 	n->gone = c;
@@ -290,10 +302,28 @@ next_request(struct net *n, struct conn *c)
 	take(n, c);
 }
 
+/* The next part of a long body; false: there is none. */
+static bool
+refill(struct net *n, struct conn *c)
+{
+	struct sim_stream *st = c->stream;
+	bool good;
+
+	if (!st || st->left == 0)
+		return false;
+	buf_clear(&c->out);
+	c->sent = 0;
+	good = st->more(n->sim, st, &c->out) && c->out.len &&
+	       c->out.len <= st->left;
+	st->left -= good ? c->out.len : st->left;
+	c->cut_after |= !good;
+	return good;
+}
+
 static void
 send_conn(struct net *n, struct conn *c)
 {
-	while (c->sent < c->out.len) {
+	while (c->sent < c->out.len || refill(n, c)) {
 		ssize_t done = wire_put(
 		    &c->wire, c->out.at + c->sent, c->out.len - c->sent);
 
@@ -307,6 +337,7 @@ send_conn(struct net *n, struct conn *c)
 	}
 	shrink(&c->out);
 	c->sent = 0;
+	end_stream(c);
 	if (c->cut_after)
 		close_conn(n, c);
 	else if (c->close_after)
@@ -336,7 +367,9 @@ add_head(struct net *n, struct conn *c, bool has_body)
 		    r->content_type ? r->content_type
 				    : "application/json; charset=utf-8");
 	if (has_body)
-		buf_printf(&c->out, "Content-Length: %zu\r\n", r->body.len);
+		buf_printf(&c->out, "Content-Length: %llu\r\n",
+		    (unsigned long long)r->body.len +
+			(r->stream ? r->stream->left : 0));
 	buf_text(&c->out, head);
 	if (strcasestr(head, "connection: close"))
 		c->close_after = true;
@@ -370,8 +403,13 @@ format(struct net *n, struct conn *c)
 			c->out.len /= 2;
 		len /= 2;
 	}
-	if (has_body && c->in.parser.method != HTTP_HEAD)
+	if (has_body && c->in.parser.method != HTTP_HEAD) {
 		buf_add(&c->out, r->body.at ? r->body.at : "", len);
+		if (!c->cut_after) {
+			c->stream = r->stream;
+			r->stream = NULL;
+		}
+	}
 }
 
 /* ---- one turn ---- */
@@ -397,6 +435,8 @@ answer(struct net *n, struct conn *c)
 	if (f && (f->kind == FAULT_STATUS || f->kind == FAULT_EMPTY ||
 		     f->kind == FAULT_GARBAGE))
 		fault_reply(n->sim, f, &q, &c->reply);
+	if (n->record)
+		record_exchange(n->record, &q, &c->reply);
 	silent = f && (f->kind == FAULT_CUT || f->kind == FAULT_LOSE ||
 			  f->kind == FAULT_HANG);
 	if (n->log &&
@@ -418,8 +458,10 @@ static void
 reply(struct net *n, struct conn *c)
 {
 	const struct fault *f = c->fault;
+	long delay =
+	    c->reply.delay_ms + (f && f->kind == FAULT_DELAY ? f->delay_ms : 0);
 
-	if (f && f->kind == FAULT_HANG) {
+	if ((f && f->kind == FAULT_HANG) || c->reply.hang) {
 		c->state = HANGING;
 		return;
 	}
@@ -430,9 +472,9 @@ reply(struct net *n, struct conn *c)
 	format(n, c);
 	sim_reply_free(&c->reply);
 	c->fault = NULL;
-	if (f && f->kind == FAULT_DELAY) {
+	if (delay > 0) {
 		c->state = DELAYED;
-		c->due = net_ms() + f->delay_ms;
+		c->due = net_ms() + delay;
 		n->timed = true;
 		return;
 	}
@@ -533,7 +575,20 @@ timers(struct net *n)
 		}
 		watch(n, c);
 	}
+	if (n->tick >= 0 && (next < 0 || n->tick - now < next))
+		next = n->tick > now ? n->tick - now : 0;
 	return n->ready ? 0 : (int)(next > 60000 ? 60000 : next);
+}
+
+/* What goes on without a request. */
+static void
+background(struct net *n)
+{
+	if (!n->sim->wake && (n->tick < 0 || n->tick > net_ms()))
+		return;
+	n->tick = sim_tick(n->sim);
+	if (n->tick >= 0)
+		n->tick += net_ms();
 }
 
 /* Each client is a descriptor, and the usual limit is 1024. */
@@ -558,6 +613,8 @@ net_run(struct net *n, struct sim *s, struct faults *faults, FILE *log,
 	n->sim = s;
 	n->faults = faults;
 	n->log = log;
+	n->record = record_open();
+	n->tick = 0; /* what an earlier run left behind */
 	raise_limit();
 	ev[0].data.ptr = NULL;
 	(void)epoll_ctl(n->epoll, EPOLL_CTL_ADD, signals, &ev[0]);
@@ -574,6 +631,7 @@ net_run(struct net *n, struct sim *s, struct faults *faults, FILE *log,
 				event(n, ev[i].data.ptr, ev[i].events);
 		}
 		turn(n);
+		background(n);
 		if (n->gone) {
 			free_gone(n);
 			listen_again(n, true);
@@ -591,6 +649,8 @@ net_close(struct net *n)
 {
 	if (!n)
 		return;
+	if (n->record)
+		(void)fclose(n->record);
 	for (struct conn *c = n->all; c; c = c->next)
 		close_conn(n, c);
 	free_gone(n);

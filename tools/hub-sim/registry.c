@@ -4,6 +4,9 @@
  */
 #include "registry.h"
 
+#include "jobs.h"
+#include "throttle.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -412,7 +415,9 @@ dispatch(struct visit *v, const char *room)
 {
 	struct refusal f;
 
-	if (is_basic_tier(v, room)) {
+	if (!throttle_admit(v, room)) {
+		; /* answered */
+	} else if (is_basic_tier(v, room)) {
 		(void)refuse(&f, NOT_IN_TIER,
 		    "The operation is not available in the tier %s",
 		    v->hub.sku);
@@ -426,7 +431,7 @@ dispatch(struct visit *v, const char *room)
 	} else if (strcmp(room, "statistics") == 0) {
 		statistics_call(v);
 	} else if (strcmp(room, "jobs") == 0) {
-		sim_missing(v->r, "import, export and scheduled jobs");
+		jobs_handle(v);
 	} else {
 		sim_missing(v->r, "this call of the data plane");
 	}

@@ -26,6 +26,26 @@ sim_now(const struct sim *s)
 	       (int64_t)((double)(real - s->started_ms) * s->speed);
 }
 
+int64_t
+sim_lasts(const struct sim *s, int64_t fast_ms, int64_t real_ms)
+{
+	return s->real_times ? real_ms : fast_ms;
+}
+
+int64_t
+sim_until(const struct sim *s, int64_t moment)
+{
+	int64_t left = moment - sim_now(s);
+
+	return left > 0 ? (int64_t)((double)left / s->speed) + 1 : 0;
+}
+
+void
+sim_wake(struct sim *s)
+{
+	s->wake = true;
+}
+
 /* Milliseconds before 1970 do not occur; a clock that far off is not ours. */
 void
 sim_iso_time(int64_t ms, char out[32])
@@ -229,6 +249,8 @@ sim_reply_free(struct sim_reply *r)
 {
 	buf_wipe(&r->head);
 	buf_wipe(&r->body);
+	if (r->stream)
+		r->stream->end(r->stream);
 	memset(r, 0, sizeof *r);
 }
 

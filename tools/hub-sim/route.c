@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "jobs.h"
 #include "store.h"
 
 /* The suffixes of share/clouds.json.  A simulator serves every cloud at once:
@@ -14,6 +15,11 @@ static const char *const managers[] = { "management.azure.com",
 	"management.usgovcloudapi.net", "management.chinacloudapi.cn", NULL };
 static const char *const hubs[] = { ".azure-devices.net", ".azure-devices.us",
 	".azure-devices.cn", NULL };
+static const char *const stores[] = { ".blob.core.windows.net",
+	".blob.core.usgovcloudapi.net", ".blob.core.chinacloudapi.cn", NULL };
+/* By these the control room is asked, without TLS as well. */
+static const char *const here[] = { "127.0.0.1", "localhost", "::1", "[::1]",
+	NULL };
 
 static bool
 is_one_of(const char *host, const char *const *names)
@@ -24,19 +30,31 @@ is_one_of(const char *host, const char *const *names)
 	return false;
 }
 
-enum sim_room
-sim_room(const char *host)
+static bool
+is_below(const char *host, const char *const *suffixes)
 {
 	size_t len = strlen(host);
 
+	for (; *suffixes; suffixes++)
+		if (len > strlen(*suffixes) &&
+		    strcasecmp(host + len - strlen(*suffixes), *suffixes) == 0)
+			return true;
+	return false;
+}
+
+enum sim_room
+sim_room(const char *host)
+{
 	if (is_one_of(host, logins) || strcmp(host, "169.254.169.254") == 0)
 		return ROOM_ENTRA;
 	if (is_one_of(host, managers))
 		return ROOM_ARM;
-	for (const char *const *h = hubs; *h; h++)
-		if (len > strlen(*h) &&
-		    strcasecmp(host + len - strlen(*h), *h) == 0)
-			return ROOM_HUB;
+	if (is_below(host, hubs))
+		return ROOM_HUB;
+	if (is_below(host, stores))
+		return ROOM_BLOB;
+	if (is_one_of(host, here))
+		return ROOM_CONTROL;
 	return ROOM_NONE;
 }
 
@@ -53,6 +71,12 @@ sim_route(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 	case ROOM_HUB:
 		data_handle(s, q, r);
 		break;
+	case ROOM_BLOB:
+		blob_handle(s, q, r);
+		break;
+	case ROOM_CONTROL:
+		control_handle(s, q, r);
+		break;
 	case ROOM_NONE:
 		if (*q->host)
 			sim_error(r, 501, "NotSimulated",
@@ -66,9 +90,21 @@ sim_route(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 		sim_error(r, 503, "ServiceUnavailable",
 		    "The state could not be written; nothing was changed.");
 	}
-	if (r->status == 0)
+	if (r->status == 0 && !r->hang)
 		bug("%s %s on '%s' was not answered", q->method, q->path,
 		    q->host);
+}
+
+int64_t
+sim_tick(struct sim *s)
+{
+	int64_t next = -1;
+
+	s->wake = false;
+	store_begin(s);
+	next = jobs_tick(s);
+	(void)store_commit(s);
+	return next;
 }
 
 static const char *

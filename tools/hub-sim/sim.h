@@ -4,7 +4,9 @@
  * net.c reads requests and sends replies; route.c picks the room by host
  * name; the rooms know Azure: entra.c (tokens), arm.c (Resource Manager) with
  * iothubs.c, services.c and deploy.c, registry.c (data plane) with twins.c,
- * query.c and configurations.c.  store.c keeps all state in SQLite.
+ * query.c and configurations.c, jobs.c (import and export), blob.c (storage).
+ * control.c is the one room that Azure does not have.  store.c keeps all state
+ * in SQLite.
  *
  * All requests that are ready in one turn of the loop share one transaction:
  * it is committed before any of their replies is sent, so what was
@@ -34,8 +36,14 @@
 
 struct sim {
 	sqlite3 *db;
-	const char *seed;   /* --seed: ids and keys follow from it */
-	long operation_ms;  /* --operation-ms: how long an ARM operation runs */
+	const char *seed;  /* --seed: ids and keys follow from it */
+	long operation_ms; /* --operation-ms: how long an ARM operation runs */
+	bool real_times; /* --timing=real: as long as Azure was seen to take */
+	bool throttled;  /* --throttle=real (CONTRACT annex A) */
+	long load;       /* --load: percent of each limit that others use */
+	long lose_ms;    /* --lose: twin data that a failover loses */
+	bool sink;       /* --sink: bulk calls are checked, not kept */
+	bool wake;       /* sim_wake() was called in this turn */
 	long token_seconds; /* --token-seconds: life of an Entra token */
 	int64_t
 	    clock_offset;   /* --clock: milliseconds ahead of the real clock */
@@ -61,11 +69,25 @@ struct sim_request {
 	const void *headers;
 };
 
+/*
+ * The rest of a long body, read while it is sent, after the turn and outside
+ * of its transaction.  more() appends at least a byte and at most what is left
+ * to out; false cuts the connection.  end() frees; it is called once.
+ */
+struct sim_stream {
+	uint64_t left; /* bytes that follow body */
+	bool (*more)(struct sim *s, struct sim_stream *st, struct buf *out);
+	void (*end)(struct sim_stream *st);
+};
+
 struct sim_reply {
 	int status;
 	const char *content_type; /* NULL: application/json; charset=utf-8 */
 	struct buf head; /* more header lines, each "Name: value\r\n" */
 	struct buf body;
+	struct sim_stream *stream; /* NULL: body is all */
+	long delay_ms;             /* of real time, before it is sent */
+	bool hang;                 /* never sent, though what it did is done */
 };
 
 /* Decoded value of one query parameter, name without case; malloc'd. */
@@ -87,7 +109,14 @@ void sim_error(struct sim_reply *r, int status, const char *code,
 void sim_missing(struct sim_reply *r, const char *what);
 
 /* Which room a host name leads to. */
-enum sim_room { ROOM_NONE, ROOM_ENTRA, ROOM_ARM, ROOM_HUB };
+enum sim_room {
+	ROOM_NONE,
+	ROOM_ENTRA,
+	ROOM_ARM,
+	ROOM_HUB,
+	ROOM_BLOB,
+	ROOM_CONTROL,
+};
 enum sim_room sim_room(const char *host);
 
 /* Asks ARM as a client would, with a token; path with its query. */
@@ -103,6 +132,23 @@ void arm_handle(
     struct sim *s, const struct sim_request *q, struct sim_reply *r);
 void data_handle(
     struct sim *s, const struct sim_request *q, struct sim_reply *r);
+void blob_handle(
+    struct sim *s, const struct sim_request *q, struct sim_reply *r);
+void control_handle(
+    struct sim *s, const struct sim_request *q, struct sim_reply *r);
+
+/*
+ * What goes on without a request, such as a job.  sim_tick() does one slice of
+ * it (some milliseconds, so that clients do not wait) in a transaction of its
+ * own and gives the real milliseconds until it wants to be called again: 0 for
+ * at once, -1 for not before sim_wake() is called.
+ */
+int64_t sim_tick(struct sim *s);
+void sim_wake(struct sim *s);
+/* Simulated milliseconds that something takes: real_ms with --timing=real. */
+int64_t sim_lasts(const struct sim *s, int64_t fast_ms, int64_t real_ms);
+/* Real milliseconds until a simulated moment; 0 when it has come. */
+int64_t sim_until(const struct sim *s, int64_t moment);
 
 /*
  * store.c.  sim_sql prepares once per text and keeps the statement: text must
@@ -114,7 +160,8 @@ void data_handle(
 sqlite3_stmt *sim_sql(struct sim *s, const char *text);
 int sim_step(struct sim *s, sqlite3_stmt *stmt);
 /* Each room has one: CREATE TABLE IF NOT EXISTS ...; run at start. */
-extern const char arm_schema[], registry_schema[], deploy_schema[];
+extern const char arm_schema[], registry_schema[], deploy_schema[],
+    blob_schema[], jobs_schema[];
 void sim_savepoint(struct sim *s);
 void sim_release(struct sim *s);
 void sim_rollback(struct sim *s); /* to the savepoint, and releases it */

@@ -114,7 +114,7 @@ store_open(struct sim *s, const char *file, const char *dir, bool *fresh,
 	static const char own_schema[] = "CREATE TABLE IF NOT EXISTS note "
 					 "(name TEXT PRIMARY KEY, value TEXT)";
 	const char *const schemas[] = { own_schema, arm_schema, registry_schema,
-		deploy_schema };
+		deploy_schema, blob_schema, jobs_schema };
 	int result = -1;
 
 	s->store = xcalloc(1, sizeof *s->store);

@@ -1,0 +1,46 @@
+/*
+ * blob.h: the storage accounts' blobs (CONTRACT 17), for the other rooms.
+ *
+ * The blob service itself is asked by HTTP like any other room.  A job of a hub
+ * reads and writes blobs too: it holds a container URI, with a SAS or, for an
+ * identity, without one.  These functions are for that, and are served from
+ * the same tables; a URI that leads to no account of ours is told apart, since
+ * another server may be meant (Azurite).
+ */
+#ifndef BLOB_H
+#define BLOB_H
+
+#include <stdio.h>
+
+#include "sim.h"
+
+enum blob_who {
+	BLOB_SAS,      /* what the SAS in the URI permits */
+	BLOB_IDENTITY, /* a hub's identity: principal has, or lacks, its role */
+};
+enum blob_result {
+	BLOB_OK = 0,
+	BLOB_FOREIGN = 1,  /* no account of ours */
+	BLOB_REFUSED = -1, /* signature, time, permission, role: see why */
+	BLOB_MISSING = -2, /* no such container or blob */
+};
+
+/*
+ * May whoever holds this container URI do these ("rwdl", the letters of
+ * CONTRACT 17.2) there now?  why: text for an error message, size at least
+ * 256.
+ */
+enum blob_result blob_permits(struct sim *s, const char *container_uri,
+    enum blob_who who, const char *principal, const char *permissions,
+    char *why);
+/* Copies the blob into file, from its present position; no permission is
+ * asked. */
+enum blob_result blob_copy_out(
+    struct sim *s, const char *container_uri, const char *name, FILE *file);
+/* Makes or replaces a block blob from the whole of file, from its start. */
+enum blob_result blob_copy_in(
+    struct sim *s, const char *container_uri, const char *name, FILE *file);
+enum blob_result blob_remove(
+    struct sim *s, const char *container_uri, const char *name);
+
+#endif

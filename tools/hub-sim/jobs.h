@@ -1,0 +1,19 @@
+/*
+ * jobs.h: import and export jobs (CONTRACT 16) and scheduled jobs.
+ */
+#ifndef JOBS_H
+#define JOBS_H
+
+#include "arm.h"
+#include "registry.h"
+
+/* /jobs and all below it, in the data plane. */
+void jobs_handle(struct visit *v);
+/* The other door: POST HUB/exportDevices and importDevices, GET HUB/jobs[/ID]
+ * (CONTRACT 7).  what is the word, second what follows it or NULL. */
+void jobs_arm(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const struct arm_id *id, const char *what, const char *second);
+/* One slice of what runs; see sim_tick(). */
+int64_t jobs_tick(struct sim *s);
+
+#endif
