@@ -71,6 +71,9 @@ static const struct doubt {
 	    "3.3: the body of the 412 for a hub's stale ETag" },
 	{ "throttle-code", "TooManyRequests|SubscriptionRequestsThrottled",
 	    "3.4: the code of Resource Manager's 429" },
+	{ "if-match-malformed", "ignored|refused",
+	    "3.3: what the hub provider makes of an If-Match that is no ETag, "
+	    "such as az sends" },
 	{ "hub-name-hyphen", "refused|accepted",
 	    "1: whether a hub's name may end in a hyphen" },
 	{ "group-location", "409|kept",
