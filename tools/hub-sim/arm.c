@@ -115,7 +115,8 @@ answer_list(const struct sim_request *q, struct sim_reply *r, jv list)
 	if (from + size < all)
 		body = jv_put(body, "nextLink",
 		    jv_text("https://%s%s?api-version=%s&%%24skiptoken=%ld",
-			q->host, q->path, api ? api : "", from + size));
+			sim_authority(q), q->path, api ? api : "",
+			from + size));
 	arm_answer(r, 200, body);
 	free(token);
 	free(top);
@@ -500,6 +501,9 @@ in_subscription(
 	else if (n >= 5 && segment_is(q, 2, "providers") &&
 		 segment_is(q, 3, "Microsoft.Resources"))
 		deploy_handle(s, q, r);
+	else if (n <= 5 && segment_is(q, 2, "providers") &&
+		 providers_handle(r, q, n))
+		return;
 	else if (n == 5 && segment_is(q, 2, "providers") &&
 		 segment_is(q, 3, "Microsoft.Devices") &&
 		 segment_is(q, 4, "checkNameAvailability"))
@@ -604,9 +608,10 @@ arm_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 		    "The api-version '%s' is invalid. The supported versions "
 		    "are '2023-06-30,2022-09-01,2021-07-02,2021-04-01'.",
 		    api);
-	else if (!segment_is(q, 0, "subscriptions"))
-		sim_missing(r, q->path);
-	else if (sub && strcasecmp(sub, SIM_SUBSCRIPTION) != 0)
+	else if (!segment_is(q, 0, "subscriptions")) {
+		if (!tenant_handle(r, q))
+			sim_missing(r, q->path);
+	} else if (sub && strcasecmp(sub, SIM_SUBSCRIPTION) != 0)
 		sim_error(r, 404, "SubscriptionNotFound",
 		    "The subscription '%s' could not be found.", sub);
 	else if (!is_poll(s, q, r, n))

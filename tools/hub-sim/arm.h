@@ -158,6 +158,15 @@ long arm_count_up(struct sim *s, const char *name);
 bool operation_poll(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const char *place, const char *id);
 
+/* -- providers.c --------------------------------------------------------- */
+
+/* The newest api-version of a type that is no preview. */
+const char *arm_version_of(const char *type);
+/* Below /subscriptions/{s}/providers; false: not it.  n: segments. */
+bool providers_handle(struct sim_reply *r, const struct sim_request *q, int n);
+/* /tenants, and the operations of a provider; false: neither. */
+bool tenant_handle(struct sim_reply *r, const struct sim_request *q);
+
 /* -- iothubs.c and hub.c ------------------------------------------------- */
 
 bool hub_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,

@@ -370,7 +370,7 @@ static void
 configuration(
     struct sim *s, const struct sim_request *q, struct sim_reply *r, bool adfs)
 {
-	const char *host = q->host;
+	const char *host = sim_authority(q);
 
 	(void)s;
 	if (adfs)
@@ -406,13 +406,13 @@ discovery(const struct sim_request *q, struct sim_reply *r)
 	    JV_OBJECT(jv_string("tenant_discovery_endpoint"),
 		jv_string_fmt("https://%s/%s/v2.0/.well-known/"
 			      "openid-configuration",
-		    q->host, SIM_TENANT),
+		    sim_authority(q), SIM_TENANT),
 		jv_string("api-version"), jv_string("1.1"),
 		jv_string("metadata"),
 		JV_ARRAY(JV_OBJECT(jv_string("preferred_network"),
-		    jv_string(q->host), jv_string("preferred_cache"),
-		    jv_string(q->host), jv_string("aliases"),
-		    JV_ARRAY(jv_string(q->host))))));
+		    jv_string(sim_authority(q)), jv_string("preferred_cache"),
+		    jv_string(sim_authority(q)), jv_string("aliases"),
+		    JV_ARRAY(jv_string(sim_authority(q)))))));
 }
 
 static bool

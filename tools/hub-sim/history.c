@@ -440,7 +440,8 @@ history_header(const struct asked *t, const char *operation)
 	    "https://%s/subscriptions/" SIM_SUBSCRIPTION
 	    "/resourcegroups/%s/providers/Microsoft.Resources/deployments/%s/"
 	    "operationStatuses/%s?api-version=%s",
-	    t->q->host, t->group, t->name, operation, t->api ? t->api : "");
+	    sim_authority(t->q), t->group, t->name, operation,
+	    t->api ? t->api : "");
 	arm_retry_header(t->r);
 }
 

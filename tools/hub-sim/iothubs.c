@@ -391,6 +391,10 @@ hub_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		arm_answer(r, 200, health(arm_load(s, id->key)));
 	else if (post && !second && strcasecmp(what, "listkeys") == 0)
 		done = false;
+	else if (post && second && third && strcasecmp(what, "routing") == 0 &&
+		 strcasecmp(second, "routes") == 0 &&
+		 routes_test(s, q, r, id, third))
+		done = true;
 	else if (post && strcasecmp(what, "failover") == 0)
 		failover_handle(s, q, r, id);
 	else if ((post && (strcasecmp(what, "exportDevices") == 0 ||

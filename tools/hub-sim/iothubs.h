@@ -162,6 +162,12 @@ jv certificate_put(struct sim *s, const struct arm_id *id, const char *api,
 void certificate_action(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const struct arm_id *id, const char *action);
 
+/* -- routetest.c --------------------------------------------------------- */
+
+/* POST HUB/routing/routes/$testnew and $testall; false: another word. */
+bool routes_test(struct sim *s, const struct sim_request *q,
+    struct sim_reply *r, const struct arm_id *id, const char *what);
+
 /* -- iothubs.c ----------------------------------------------------------- */
 
 /* 1: If-Match fits, 0: there is none, -1: it does not fit.  Borrows. */

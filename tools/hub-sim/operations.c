@@ -45,16 +45,17 @@ operation_headers(const struct sim_request *q, struct sim_reply *r,
 
 	if (async)
 		sim_head(r, "Azure-AsyncOperation",
-		    "https://%s%s/%s?api-version=%s%s%s", q->host, base, id,
-		    api ? api : "", source, results ? "&asyncinfo" : "");
+		    "https://%s%s/%s?api-version=%s%s%s", sim_authority(q),
+		    base, id, api ? api : "", source,
+		    results ? "&asyncinfo" : "");
 	if (location && results)
 		sim_head(r, "Location", "https://%s%s/%s?api-version=%s%s",
-		    q->host, base, id, api ? api : "", source);
+		    sim_authority(q), base, id, api ? api : "", source);
 	else if (location)
 		sim_head(r, "Location",
 		    "https://%s/subscriptions/" SIM_SUBSCRIPTION
 		    "/operationresults/%s?api-version=%s",
-		    q->host, id, api ? api : "");
+		    sim_authority(q), id, api ? api : "");
 	free(api);
 }
 
@@ -141,8 +142,8 @@ operation_poll(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 				jv_object(), "status", jv_string("Running")));
 			return true;
 		}
-		sim_head(r, "Location", "https://%s%s?%s", q->host, q->path,
-		    q->query);
+		sim_head(r, "Location", "https://%s%s?%s", sim_authority(q),
+		    q->path, q->query);
 		arm_answer(r, 202, jv_null());
 		return true;
 	}

@@ -42,6 +42,41 @@ is_below(const char *host, const char *const *suffixes)
 	return false;
 }
 
+/* az looks whether it reaches the world there before it says that it does not
+ * (CLIENTS 1.2). */
+static const char world[] = "azure.microsoft.com";
+
+const char *
+sim_authority(const struct sim_request *q)
+{
+	const char *named = q->header(q, "host");
+	size_t n = strlen(q->host);
+
+	return named && strncasecmp(named, q->host, n) == 0 ? named : q->host;
+}
+
+/* By our own name all that has no name of its own in the request: what we are
+ * asked ourselves, and for a custom cloud of az and for SDKs with an endpoint
+ * Entra ID and Resource Manager, on any port (CLIENTS 1.2 B, 4.2). */
+static void
+here_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
+{
+	char *first = sim_segment(q, 0);
+	static const char *const manager[] = { "subscriptions", "providers",
+		"tenants", NULL };
+
+	if (strcasecmp(q->path, "/metadata/endpoints") == 0)
+		metadata_endpoints(q, r);
+	else if (first && is_one_of(first, manager))
+		arm_handle(s, q, r);
+	else if (first && (strcasecmp(first, "adfs") == 0 ||
+			      strcasecmp(first, SIM_TENANT) == 0))
+		entra_handle(s, q, r);
+	else
+		control_handle(s, q, r);
+	free(first);
+}
+
 enum sim_room
 sim_room(const char *host)
 {
@@ -75,9 +110,13 @@ sim_route(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 		blob_handle(s, q, r);
 		break;
 	case ROOM_CONTROL:
-		control_handle(s, q, r);
+		here_handle(s, q, r);
 		break;
 	case ROOM_NONE:
+		if (strcasecmp(q->host, world) == 0) {
+			r->status = 200;
+			break;
+		}
 		if (*q->host)
 			sim_error(r, 501, "NotSimulated",
 			    "hub-sim does not simulate the host '%s'", q->host);

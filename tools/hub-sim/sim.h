@@ -67,6 +67,8 @@ struct sim_request {
 	struct span body;
 	const char *(*header)(const struct sim_request *, const char *name);
 	const void *headers;
+	const char *peer; /* address of the client; NULL: not known */
+	bool tls;         /* it came over TLS */
 };
 
 /*
@@ -98,6 +100,9 @@ char *sim_form(struct span form, const char *name);
 char *sim_segment(const struct sim_request *q, int n);
 int sim_segments(const struct sim_request *q);
 
+/* The host and port that the client named, for addresses in answers. */
+const char *sim_authority(const struct sim_request *q);
+
 /* Replies.  jv is consumed. */
 void sim_json(struct sim_reply *r, int status, jv body);
 void sim_head(struct sim_reply *r, const char *name, const char *fmt, ...)
@@ -123,6 +128,9 @@ enum sim_room sim_room(const char *host);
 void sim_call(struct sim *s, const char *method, const char *path,
     struct span body, struct sim_reply *r);
 void sim_reply_free(struct sim_reply *r);
+
+/* /metadata/endpoints of a custom cloud (providers.c). */
+void metadata_endpoints(const struct sim_request *q, struct sim_reply *r);
 
 /* The rooms.  Each fills *r. */
 void sim_route(struct sim *s, const struct sim_request *q, struct sim_reply *r);

@@ -397,17 +397,17 @@ whatif_result(struct plan *p, bool ids_only)
 	jv_free(before);
 	jv_free(after);
 	jv_array_foreach(others, i, one) {
-		char *id = arm_text(one, "id"), *api = xstrdup("2023-06-30");
+		char *id = arm_text(one, "id"), *type = arm_text(one, "type");
 
 		if (id && is_top(id) && !in_plan(p, id)) {
-			one = shown(one, api);
+			one = shown(one, arm_version_of(type ? type : ""));
 			changes = jv_array_append(
 			    changes, resource_change(id, "Ignore", jv_copy(one),
 					 jv_copy(one)));
 		}
 		jv_free(one);
 		free(id);
-		free(api);
+		free(type);
 	}
 	jv_free(others);
 	if (ids_only) {
