@@ -19,6 +19,8 @@ unset HUBPIPE_CONNECT_TO SSL_CERT_FILE HTTPS_PROXY https_proxy NO_PROXY
 unset AZURE_TENANT_ID AZURE_CLIENT_ID AZURE_CLIENT_SECRET
 unset AZURE_SUBSCRIPTION_ID AZURE_CLOUD
 export LC_ALL=C.UTF-8 TZ=UTC
+# hub-sim notes by these which test met which doubt (tests/doubts).
+export BATS_TEST_FILENAME BATS_TEST_DESCRIPTION
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp:print_suppressions=0"
 LSAN_OPTIONS+=:fast_unwind_on_malloc=0:malloc_context_size=40

@@ -18,6 +18,7 @@
 #include "hub-sim/net.h"
 #include "hub-sim/sim.h"
 #include "hub-sim/store.h"
+#include "hub-sim/throttle.h"
 #include "msg.h"
 #include "opt.h"
 
@@ -27,7 +28,7 @@ static const char *listen_to = "127.0.0.1:0", *db_file, *from, *registry,
 static struct opt_list doubt_list, fault_list;
 static const char *throttle_text = "off", *timing_text = "fast", *sku;
 static long operation_ms = -1, token_seconds = 3599, load, lose_seconds;
-static bool list_doubts, sink;
+static bool list_doubts, sink, forecast;
 
 static const struct opt opts[] = {
 	OPT_TEXT(0, "from", "TEMPLATE", &from,
@@ -59,6 +60,8 @@ static const struct opt opts[] = {
 	    "delay and refuse calls as a hub of that size does (default off)"),
 	OPT_NUMBER(0, "load", "PCT", &load,
 	    "with --throttle=real, others use so much of each limit"),
+	OPT_FLAG(0, "forecast", &forecast,
+	    "at the end, say how long Azure would take for what was asked"),
 	OPT_NUMBER(0, "lose", "SECONDS", &lose_seconds,
 	    "a failover loses this much of registry and twins (at most 300)"),
 	OPT_FLAG(0, "sink", &sink,
@@ -154,6 +157,8 @@ check_options(struct sim *s)
 
 	if (registry && !from)
 		usage("--registry needs --from, which makes the hub");
+	if (sim_doubt_environment(&e))
+		die_err(&e);
 	for (size_t i = 0; i < doubt_list.count; i++)
 		if (sim_doubt_set(doubt_list.value[i], &e))
 			die_err(&e);
@@ -168,6 +173,10 @@ check_options(struct sim *s)
 	if (load < 0 || load > 100)
 		usage("--load: %ld is not a percentage", load);
 	s->load = load;
+	if (sku && !from)
+		usage("--sku needs --from, which makes the hub");
+	if (sku && sku_option(s, sku, &e))
+		die_err(&e);
 	if (lose_seconds < 0 || lose_seconds > 300)
 		usage("--lose: %ld is not from 0 to 300", lose_seconds);
 	s->lose_ms = lose_seconds * 1000;
@@ -393,6 +402,7 @@ serve(struct sim *s, struct net *n, struct faults *faults, char *command[])
 	int bad = 0;
 
 	environment(s, n, &env);
+	forecast_begin(s);
 	if (child_signals(&child, &e))
 		die_err(&e);
 	if (*command)
@@ -406,6 +416,9 @@ serve(struct sim *s, struct net *n, struct faults *faults, char *command[])
 	if (log)
 		(void)fclose(log);
 	net_close(n);
+	if (!bad && (forecast || sku || s->throttled))
+		forecast_say(s);
+	throttle_free(s);
 	free(faults->fault);
 	store_close(s);
 	remove_directory();

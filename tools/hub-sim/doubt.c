@@ -6,7 +6,11 @@
  */
 #include "sim.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static const struct doubt {
 	const char *name;
@@ -69,6 +73,16 @@ static const struct doubt {
 	    "9.4: a second PUT of a deployment that still runs" },
 	{ "etag-stale-body", "envelope|flat",
 	    "3.3: the body of the 412 for a hub's stale ETag" },
+	{ "throttle-burst", "large|small",
+	    "11.4: how much a hub lets through at once before it delays: some "
+	    "140 s worth, as one measurement says, or 5 s" },
+	{ "throttle-retry-after", "none|seconds",
+	    "11.4: whether the 429 of a hub says when to come back" },
+	{ "throttle-refusal", "at-once|late",
+	    "11.4: whether a call that is refused has waited before, for some "
+	    "40 s" },
+	{ "basic-query", "answered|refused",
+	    "annex A: whether a hub of the basic tier answers queries" },
 	{ "throttle-code", "TooManyRequests|SubscriptionRequestsThrottled",
 	    "3.4: the code of Resource Manager's 429" },
 	{ "if-match-malformed", "ignored|refused",
@@ -99,8 +113,9 @@ static const struct doubt {
 
 enum { COUNT = sizeof doubts / sizeof *doubts };
 
-/* What --doubt said; NULL: the default. */
+/* What --doubt or HUB_SIM_DOUBTS said; NULL: the default. */
 static const char *chosen[COUNT];
+static bool noted[COUNT];
 
 static int
 find(const char *name, size_t len)
@@ -127,6 +142,31 @@ is_position(const char *positions, const char *wanted)
 	return false;
 }
 
+/* HUB_SIM_ASKED: which test depends on which doubt, for make check-doubts.
+ * One write, since many may append. */
+static void
+note_asked(int i)
+{
+	const char *path = getenv("HUB_SIM_ASKED"),
+		   *file = getenv("BATS_TEST_FILENAME"),
+		   *test = getenv("BATS_TEST_DESCRIPTION");
+	char *line;
+	int fd;
+
+	noted[i] = true;
+	if (!path || !*path)
+		return;
+	line = xasprintf("%s\t%s\t%s\n", doubts[i].name, file ? file : "",
+	    test ? test : "");
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd == -1 ||
+	    write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+		die(LOCAL_FAILURE, path, "cannot be written: %s",
+		    strerror(errno));
+	(void)close(fd);
+	free(line);
+}
+
 bool
 sim_doubt_is(const char *name, const char *position)
 {
@@ -135,6 +175,8 @@ sim_doubt_is(const char *name, const char *position)
 
 	if (i < 0 || !is_position(doubts[i].positions, position))
 		bug("no doubt '%s' with a position '%s'", name, position);
+	if (!noted[i])
+		note_asked(i);
 	if (chosen[i])
 		return strcmp(chosen[i], position) == 0;
 	n = strcspn(doubts[i].positions, "|");
@@ -160,6 +202,24 @@ sim_doubt_set(const char *assignment, struct err *e)
 		    doubts[i].positions);
 	chosen[i] = assignment + len + 1;
 	return 0;
+}
+
+int
+sim_doubt_environment(struct err *e)
+{
+	const char *at = getenv("HUB_SIM_DOUBTS");
+	int bad = 0;
+
+	while (at && *at && !bad) {
+		size_t len = strcspn(at, " ");
+		/* Kept, as what --doubt gives is. */
+		char *one = xstrndup(at, len);
+
+		if (len)
+			bad = sim_doubt_set(one, e);
+		at += len + (at[len] == ' ');
+	}
+	return bad;
 }
 
 void
