@@ -51,6 +51,9 @@ struct sim {
 	int64_t started_ms; /* real clock */
 	int port;
 	struct store *store; /* store.c's own: statements, failure */
+	struct throttle *throttle; /* throttle.c's own: buckets and counts */
+	const char *sku;           /* --sku: of the hubs of --from, or NULL */
+	long sku_units;
 };
 
 /* Simulated time, milliseconds since 1970. */
@@ -192,6 +195,8 @@ void sim_mac(const struct sim *s, const char *what, size_t len,
 bool sim_doubt_is(const char *name, const char *position);
 /* --doubt NAME=POSITION; -1 with *e (BAD_USAGE). */
 int sim_doubt_set(const char *assignment, struct err *e);
+/* The same for each word of HUB_SIM_DOUBTS, which --doubt overrides. */
+int sim_doubt_environment(struct err *e);
 void sim_doubt_list(void); /* --list-doubts */
 
 /*
