@@ -4,6 +4,8 @@
  */
 #include "arm.h"
 
+#include "throttle.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -565,7 +567,7 @@ is_poll(struct sim *s, const struct sim_request *q, struct sim_reply *r, int n)
 }
 
 static void
-rate_headers(struct sim *s, const struct sim_request *q, struct sim_reply *r)
+trace_headers(struct sim *s, struct sim_reply *r)
 {
 	char *words = xasprintf("request/%ld", arm_count_up(s, "request"));
 	char guid[37];
@@ -574,31 +576,24 @@ rate_headers(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 	free(words);
 	sim_head(r, "x-ms-request-id", "%s", guid);
 	sim_head(r, "x-ms-correlation-request-id", "%s", guid);
-	if (strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0)
-		sim_head(
-		    r, "x-ms-ratelimit-remaining-subscription-reads", "11999");
-	else if (strcmp(q->method, "DELETE") == 0)
-		sim_head(r, "x-ms-ratelimit-remaining-subscription-deletes",
-		    "14999");
-	else
-		sim_head(
-		    r, "x-ms-ratelimit-remaining-subscription-writes", "1199");
 }
 
-void
-arm_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
+static void
+handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 {
 	const char *client, *audience;
 	int why = entra_bearer(s, q, &client, &audience);
 	int n = sim_segments(q);
 	char *api = sim_query(q, "api-version"), *sub = sim_segment(q, 1);
 
-	rate_headers(s, q, r);
+	trace_headers(s, r);
 	if (why == 0 && strcmp(audience, "https://management.azure.com") != 0)
 		why = ENTRA_INVALID;
 	hub_reap(s);
 	if (why < 0)
 		entra_refuse(s, r, why);
+	else if (!throttle_arm(s, q, r, client))
+		; /* answered */
 	else if (!api || !*api)
 		sim_error(r, 400, "MissingApiVersionParameter",
 		    "The api-version query parameter (?api-version=) is "
@@ -618,4 +613,19 @@ arm_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 		in_subscription(s, q, r, n);
 	free(api);
 	free(sub);
+}
+
+/* az writes two slashes where its ids have no parent between them. */
+void
+arm_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
+{
+	struct sim_request plain = *q;
+	struct buf path = BUF_INIT;
+
+	for (const char *c = q->path; *c; c++)
+		if (c[0] != '/' || c[1] != '/')
+			buf_char(&path, *c);
+	plain.path = path.at ? path.at : "/";
+	handle(s, &plain, r);
+	buf_free(&path);
 }

@@ -5,6 +5,8 @@
  */
 #include "iothubs.h"
 
+#include "throttle.h"
+
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -643,6 +645,8 @@ hub_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 	d.system_trusted = how == ARM_SEED || had_system_identity(old);
 	if (!draft_refused(&d)) {
 		out = hub_body(&d, body, region);
+		if (!hub_row(s, id->name[0]).there)
+			draft_fail(&d, hub_room(s, d.sku->name));
 		if (jv_get_kind(list) == JV_KIND_ARRAY)
 			policies_check(&d, list);
 	}

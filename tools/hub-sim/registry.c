@@ -403,25 +403,15 @@ hub_reachable(struct visit *v, struct refusal *f)
 	return 0;
 }
 
-static bool
-is_basic_tier(const struct visit *v, const char *room)
-{
-	return v->hub.sku[0] == 'B' && (strcmp(room, "twins") == 0 ||
-					   strcmp(room, "configurations") == 0);
-}
-
 static void
 dispatch(struct visit *v, const char *room)
 {
 	struct refusal f;
 
-	if (!throttle_admit(v, room)) {
-		; /* answered */
-	} else if (is_basic_tier(v, room)) {
-		(void)refuse(&f, NOT_IN_TIER,
-		    "The operation is not available in the tier %s",
-		    v->hub.sku);
+	if (tier_check(v, room, &f)) {
 		reply_refusal(v, &f);
+	} else if (!throttle_admit(v, room)) {
+		; /* answered */
 	} else if (strcmp(room, "devices") == 0) {
 		devices_call(v);
 	} else if (strcmp(room, "twins") == 0) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "expr.h"
+#include "throttle.h"
 
 static const char hub_type[] = "Microsoft.Devices/IotHubs";
 static const char rule_name[] = "iothubroutes";
@@ -679,6 +680,7 @@ seed_hub(struct seed *d)
 	seed_identities(d, jv_at(body, "identity"));
 	if (jv_get_kind(properties) != JV_KIND_OBJECT) {
 		jv_free(properties);
+		part->raw = sku_apply(d->p->s, part->raw);
 		return;
 	}
 	routing = jv_at(jv_copy(properties), "routing");
@@ -706,6 +708,7 @@ seed_hub(struct seed *d)
 	}
 	properties = seed_upload(d, properties);
 	part->raw = jv_put(part->raw, "properties", properties);
+	part->raw = sku_apply(d->p->s, part->raw);
 }
 
 /* ---- the whole ---- */
