@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "due.h"
 #include "inbound.h"
 #include "log.h"
 #include "record.h"
@@ -18,11 +19,13 @@
 #include "wire.h"
 
 enum {
-	EVENTS = 256,       /* taken from the kernel in one turn */
-	CHUNK = 16384,      /* one TLS record at most */
-	CHUNKS_A_TURN = 64, /* read from one client before others */
-	KEEP = 4096,        /* a larger buffer is freed between requests */
-	LINGER_MS = 5000,   /* for a client that still sends what we refused */
+	EVENTS = 256,          /* taken from the kernel in one turn */
+	CHUNK = 16384,         /* one TLS record at most */
+	CHUNKS_A_TURN = 64,    /* read from one client before others */
+	SEND_A_TURN = 1 << 20, /* bytes to one client before others */
+	LINGER_MS = 5000, /* for a client that still sends what we refused */
+	IDLE_MS =
+	    240000, /* as Azure: four minutes without a byte are the end */
 };
 
 enum state {
@@ -35,6 +38,14 @@ enum state {
 	GONE,      /* closed in this turn, freed at its end */
 };
 
+/* What meets a request.  The rule itself may be taken back in the same turn. */
+struct met {
+	bool met;
+	enum fault_kind kind;
+	long delay_ms;
+	char *text; /* for the log; NULL without one */
+};
+
 struct conn {
 	struct conn *prev, *next; /* all of them */
 	struct conn *next_ready, *next_gone;
@@ -44,34 +55,46 @@ struct conn {
 	struct wire wire;
 	struct inbound in;
 	struct sim_reply reply;
-	const struct fault *fault; /* what meets this request, or NULL */
+	struct met fault;
 	struct buf out;
 	size_t sent;
-	int64_t due;               /* DELAYED, LINGERING: by net_ms() */
+	int64_t active;            /* when a byte came or went */
+	int64_t began;             /* first byte of a request, microseconds */
+	struct due due;            /* the end of DELAYED, LINGERING, idleness */
 	struct sim_stream *stream; /* of the reply that is being sent */
+	uint64_t stream_left;      /* of it, less what a fault holds back */
 };
 
 struct net {
 	int listener, epoll;
 	bool listening, warned;
-	bool timed;   /* some connection may wait for its time */
+	int64_t now;  /* by net_ms(), of this turn */
 	int64_t tick; /* when sim_tick() is due, by net_ms(); -1: not */
 	SSL_CTX *tls;
 	struct conn *all, *ready, *gone;
+	struct dues dues;
 	char address[64];
-	uint64_t requests;
+	char guid[37];  /* request ids begin as this does */
+	char date[32];  /* as it was at ... */
+	int64_t date_s; /* this second */
 	struct sim *sim;
-	struct faults *faults;
 	FILE *log, *record;
+	int log_errno;
 };
 
 static int64_t
-net_ms(void)
+net_us(void)
 {
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int64_t
+net_ms(void)
+{
+	return net_us() / 1000;
 }
 
 struct net *
@@ -110,12 +133,10 @@ end_stream(struct conn *c)
 }
 
 static void
-shrink(struct buf *b)
+forget_fault(struct conn *c)
 {
-	if (b->cap > KEEP)
-		buf_wipe(b);
-	else
-		buf_clear(b);
+	free(c->fault.text);
+	memset(&c->fault, 0, sizeof c->fault);
 }
 
 /* Freed at the end of the turn: events for it may still be in the array. */
@@ -129,6 +150,10 @@ close_conn(struct net *n, struct conn *c)
 	buf_wipe(&c->out);
 	sim_reply_free(&c->reply);
 	end_stream(c);
+	forget_fault(c);
+	due_clear(&n->dues, &c->due);
+	if (n->sim)
+		n->sim->connections--;
 	c->state = GONE;
 	c->next_gone = n->gone;
 	n->gone = c;
@@ -206,6 +231,10 @@ accept_all(struct net *n)
 		c->wire.fd = fd;
 		c->watched = EPOLLIN;
 		inbound_begin(&c->in);
+		c->active = n->now;
+		c->due.of = c;
+		due_set(&n->dues, &c->due, n->now + IDLE_MS);
+		n->sim->connections++;
 		c->next = n->all;
 		if (n->all)
 			n->all->prev = c;
@@ -251,6 +280,9 @@ read_conn(struct net *n, struct conn *c)
 			close_conn(n, c);
 			return;
 		}
+		c->active = n->now;
+		if (n->log && c->in.taken == 0)
+			c->began = net_us();
 		inbound_feed(&c->in, chunk, (size_t)got);
 		take(n, c);
 	}
@@ -290,14 +322,15 @@ linger(struct net *n, struct conn *c)
 	(void)shutdown(c->wire.fd, SHUT_WR);
 	inbound_clear(&c->in);
 	c->state = LINGERING;
-	c->due = net_ms() + LINGER_MS;
-	n->timed = true;
+	due_set(&n->dues, &c->due, n->now + LINGER_MS);
 }
 
 static void
 next_request(struct net *n, struct conn *c)
 {
 	c->state = READING;
+	if (n->log)
+		c->began = net_us();
 	inbound_next(&c->in);
 	take(n, c);
 }
@@ -307,22 +340,31 @@ static bool
 refill(struct net *n, struct conn *c)
 {
 	struct sim_stream *st = c->stream;
-	bool good;
 
-	if (!st || st->left == 0)
+	if (!st || c->stream_left == 0)
 		return false;
 	buf_clear(&c->out);
 	c->sent = 0;
-	good = st->more(n->sim, st, &c->out) && c->out.len &&
-	       c->out.len <= st->left;
-	st->left -= good ? c->out.len : st->left;
-	c->cut_after |= !good;
-	return good;
+	if (!st->more(n->sim, st, &c->out) || c->out.len == 0 ||
+	    c->out.len > st->left) {
+		buf_clear(&c->out);
+		c->stream_left = 0;
+		c->cut_after = true;
+		return false;
+	}
+	st->left -= c->out.len;
+	if (c->out.len > c->stream_left)
+		c->out.len = (size_t)c->stream_left;
+	c->stream_left -= c->out.len;
+	return true;
 }
 
+/* Not more at once than is fair, however fast the client takes it. */
 static void
 send_conn(struct net *n, struct conn *c)
 {
+	size_t budget = SEND_A_TURN;
+
 	while (c->sent < c->out.len || refill(n, c)) {
 		ssize_t done = wire_put(
 		    &c->wire, c->out.at + c->sent, c->out.len - c->sent);
@@ -333,9 +375,15 @@ send_conn(struct net *n, struct conn *c)
 		}
 		if (done == 0)
 			return;
+		c->active = n->now;
 		c->sent += (size_t)done;
+		if ((size_t)done >= budget) {
+			c->wire.wants_write = true; /* go on in the next turn */
+			return;
+		}
+		budget -= (size_t)done;
 	}
-	shrink(&c->out);
+	buf_wipe(&c->out); /* an idle client shall cost little */
 	c->sent = 0;
 	end_stream(c);
 	if (c->cut_after)
@@ -346,140 +394,218 @@ send_conn(struct net *n, struct conn *c)
 		next_request(n, c);
 }
 
+/* A header line of that name; name with its colon. */
+static bool
+head_has(const struct buf *head, const char *name)
+{
+	const char *at = head->len ? head->at : NULL;
+
+	for (; at; at = strchr(at, '\n'), at += at != NULL)
+		if (strncasecmp(at, name, strlen(name)) == 0)
+			return true;
+	return false;
+}
+
 static void
-add_head(struct net *n, struct conn *c, bool has_body)
+date_line(struct net *n, struct buf *out)
+{
+	int64_t now = sim_now(n->sim);
+
+	if (now / 1000 != n->date_s)
+		sim_http_time(now, n->date);
+	n->date_s = now / 1000;
+	buf_text(out, "\r\nDate: ");
+	buf_text(out, n->date);
+	buf_text(out, "\r\n");
+}
+
+/* Every reply has an id that the log has too; the room may have made one. */
+static void
+id_line(struct net *n, struct conn *c)
+{
+	char id[40];
+
+	if (head_has(&c->reply.head, "x-ms-request-id:"))
+		return;
+	(void)snprintf(id, sizeof id, "%.24s%012llx", n->guid,
+	    (unsigned long long)n->sim->requests & 0xffffffffffff);
+	sim_head(&c->reply, "x-ms-request-id", "%s", id);
+}
+
+static void
+add_head(struct net *n, struct conn *c, bool has_body, uint64_t length)
 {
 	struct sim_reply *r = &c->reply;
-	char when[32], words[32], guid[37];
-	const char *head = r->head.len ? r->head.at : "";
+	char number[64];
 
-	sim_http_time(sim_now(n->sim), when);
-	buf_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", r->status,
-	    inbound_reason(r->status), when);
-	if (!strcasestr(head, "x-ms-request-id:")) {
-		(void)snprintf(words, sizeof words, "request/%llu",
-		    (unsigned long long)n->requests);
-		sim_guid(n->sim, words, guid);
-		buf_printf(&c->out, "x-ms-request-id: %s\r\n", guid);
+	(void)snprintf(number, sizeof number, "HTTP/1.1 %d ", r->status);
+	buf_text(&c->out, number);
+	buf_text(&c->out, inbound_reason(r->status));
+	date_line(n, &c->out);
+	if (has_body && (r->body.len || r->stream)) {
+		buf_text(&c->out, "Content-Type: ");
+		buf_text(&c->out, r->content_type
+				      ? r->content_type
+				      : "application/json; charset=utf-8");
+		buf_text(&c->out, "\r\n");
 	}
-	if (has_body && r->body.len)
-		buf_printf(&c->out, "Content-Type: %s\r\n",
-		    r->content_type ? r->content_type
-				    : "application/json; charset=utf-8");
-	if (has_body)
-		buf_printf(&c->out, "Content-Length: %llu\r\n",
-		    (unsigned long long)r->body.len +
-			(r->stream ? r->stream->left : 0));
-	buf_text(&c->out, head);
-	if (strcasestr(head, "connection: close"))
+	if (has_body) {
+		(void)snprintf(number, sizeof number,
+		    "Content-Length: %llu\r\n", (unsigned long long)length);
+		buf_text(&c->out, number);
+	}
+	buf_span(&c->out, buf_peek(&r->head));
+	if (head_has(&r->head, "connection: close"))
 		c->close_after = true;
 	else if (c->close_after)
 		buf_text(&c->out, "Connection: close\r\n");
 	buf_text(&c->out, "\r\n");
 }
 
+/* total: of the body as the room made it; keep: what is sent of it. */
 static void
 format(struct net *n, struct conn *c)
 {
-	const struct fault *f = c->fault;
+	const struct met *f = &c->fault;
 	struct sim_reply *r = &c->reply;
 	bool has_body =
 	    r->status >= 200 && r->status != 204 && r->status != 304;
-	size_t len = r->body.len;
+	uint64_t total = r->body.len + (r->stream ? r->stream->left : 0),
+		 keep = total;
+	size_t now;
 
-	if (f && f->kind == FAULT_GARBAGE) {
+	if (f->met && f->kind == FAULT_GARBAGE) {
 		buf_text(&c->out, "\x01\x02 nonsense\r\n\r\n");
 		c->cut_after = true;
 		return;
 	}
-	if (f && f->kind == FAULT_BADJSON && len) {
-		len--; /* the last brace, or all but the first byte */
-		r->body.len = len;
-	}
-	add_head(n, c, has_body);
-	if (f && f->kind == FAULT_HALF) {
+	if (f->met && f->kind == FAULT_BADJSON && total)
+		total = --keep; /* the last brace, or all but the first byte */
+	add_head(n, c, has_body, total);
+	if (f->met && f->kind == FAULT_HALF) {
 		c->cut_after = true;
-		if (len == 0)
+		if (total == 0)
 			c->out.len /= 2;
-		len /= 2;
+		keep /= 2;
 	}
-	if (has_body && c->in.parser.method != HTTP_HEAD) {
-		buf_add(&c->out, r->body.at ? r->body.at : "", len);
-		if (!c->cut_after) {
-			c->stream = r->stream;
-			r->stream = NULL;
-		}
+	if (!has_body || c->in.parser.method == HTTP_HEAD)
+		return;
+	now = r->body.len < keep ? r->body.len : (size_t)keep;
+	buf_add(&c->out, r->body.at, now);
+	if (keep > now) {
+		c->stream = r->stream;
+		c->stream_left = keep - now;
+		r->stream = NULL;
 	}
 }
 
 /* ---- one turn ---- */
 
+/* Has the room nothing to do with it? */
+static bool
+is_prevented(struct net *n, struct conn *c, const struct sim_request *q)
+{
+	const struct fault *f = fault_pick(n->sim->faults, n->sim, q);
+
+	if (!f)
+		return false;
+	c->fault = (struct met){ .met = true,
+		.kind = f->kind,
+		.delay_ms = f->kind == FAULT_DELAY ? f->delay_ms : 0,
+		.text = n->log ? xstrdup(f->text) : NULL };
+	if (f->applied)
+		sim_route(n->sim, q, &c->reply);
+	if (fault_replies(f))
+		fault_reply(n->sim, f, q, &c->reply);
+	return true;
+}
+
 /* Takes one request to its room, unless a fault meets it before. */
 static void
 answer(struct net *n, struct conn *c)
 {
-	const struct fault *f;
 	struct sim_request q;
 	char *host, *path;
-	bool silent;
 
-	n->requests++;
+	n->sim->requests++;
 	if (c->in.refused) {
 		inbound_refuse(&c->in, &c->reply);
-		return;
+	} else {
+		q = inbound_request(&c->in, &host, &path);
+		if (!is_prevented(n, c, &q))
+			sim_route(n->sim, &q, &c->reply);
+		if (n->record && sim_room(q.host) != ROOM_CONTROL)
+			record_exchange(n->record, &q, &c->reply);
+		free(host);
+		free(path);
 	}
-	q = inbound_request(&c->in, &host, &path);
-	c->fault = f = fault_pick(n->faults, &q);
-	if (!f || f->applied)
-		sim_route(n->sim, &q, &c->reply);
-	if (f && (f->kind == FAULT_STATUS || f->kind == FAULT_EMPTY ||
-		     f->kind == FAULT_GARBAGE))
-		fault_reply(n->sim, f, &q, &c->reply);
-	if (n->record)
-		record_exchange(n->record, &q, &c->reply);
-	silent = f && (f->kind == FAULT_CUT || f->kind == FAULT_LOSE ||
-			  f->kind == FAULT_HANG);
-	if (n->log &&
-	    log_request(n->log, n->sim, &q, silent ? 0 : c->reply.status, f))
+	id_line(n, c);
+}
+
+static void
+undo(struct net *n, struct conn *c)
+{
+	sim_reply_free(&c->reply);
+	sim_error(&c->reply, 503, "ServiceUnavailable",
+	    "The state could not be written; nothing was changed.");
+	id_line(n, c);
+}
+
+static void
+write_log(struct net *n, struct conn *c, bool silent, long delay)
+{
+	struct log_line l = { .in = c->in.taken, .fault = c->fault.text };
+	struct sim_request q;
+	char *host = NULL, *path = NULL, *id = NULL;
+	const char *at;
+
+	if (c->in.headed) {
+		q = inbound_request(&c->in, &host, &path);
+		l.q = &q;
+	}
+	if (!silent && !(c->fault.met && c->fault.kind == FAULT_GARBAGE)) {
+		l.status = c->reply.status;
+		at = strcasestr(c->reply.head.at, "x-ms-request-id: ");
+		id = at ? xstrndup(at + 17, strcspn(at + 17, "\r")) : NULL;
+		l.id = id;
+	}
+	l.out = c->out.len + c->stream_left;
+	l.ms = (double)(net_us() - c->began) / 1000 + (double)delay;
+	if (log_request(n->log, n->sim, &l)) {
+		n->log_errno = errno;
 		n->log = NULL;
+	}
+	free(id);
 	free(host);
 	free(path);
 }
 
 static void
-undo(struct conn *c)
-{
-	sim_reply_free(&c->reply);
-	sim_error(&c->reply, 503, "ServiceUnavailable",
-	    "The state could not be written; nothing was changed.");
-}
-
-static void
 reply(struct net *n, struct conn *c)
 {
-	const struct fault *f = c->fault;
-	long delay =
-	    c->reply.delay_ms + (f && f->kind == FAULT_DELAY ? f->delay_ms : 0);
+	const struct met *f = &c->fault;
+	bool cut = f->met && (f->kind == FAULT_CUT || f->kind == FAULT_LOSE),
+	     hang = (f->met && f->kind == FAULT_HANG) || c->reply.hang;
+	long delay = c->reply.delay_ms + f->delay_ms;
 
-	if ((f && f->kind == FAULT_HANG) || c->reply.hang) {
-		c->state = HANGING;
-		return;
-	}
-	if (f && (f->kind == FAULT_CUT || f->kind == FAULT_LOSE)) {
-		close_conn(n, c);
-		return;
-	}
-	format(n, c);
+	if (!cut && !hang)
+		format(n, c);
+	if (n->log)
+		write_log(n, c, cut || hang, delay);
 	sim_reply_free(&c->reply);
-	c->fault = NULL;
-	if (delay > 0) {
+	forget_fault(c);
+	if (hang) {
+		c->state = HANGING;
+		due_clear(&n->dues, &c->due);
+	} else if (cut) {
+		close_conn(n, c);
+	} else if (delay > 0) {
 		c->state = DELAYED;
-		c->due = net_ms() + delay;
-		n->timed = true;
-		return;
+		due_set(&n->dues, &c->due, net_ms() + delay);
+	} else {
+		c->state = SENDING;
+		send_conn(n, c);
 	}
-	c->state = SENDING;
-	send_conn(n, c);
 }
 
 /*
@@ -513,12 +639,14 @@ turn(struct net *n)
 		next = c->next_ready;
 		c->next_ready = NULL;
 		if (failed && !c->in.refused)
-			undo(c);
+			undo(n, c);
 		reply(n, c);
 		watch(n, c);
 	}
-	if (n->log && fflush(n->log))
+	if (n->log && fflush(n->log)) {
+		n->log_errno = errno;
 		n->log = NULL;
+	}
 }
 
 static void
@@ -550,33 +678,36 @@ event(struct net *n, struct conn *c, uint32_t what)
 	watch(n, c);
 }
 
+static void
+end_of_wait(struct net *n, struct conn *c)
+{
+	if (c->state == DELAYED) {
+		c->active = n->now;
+		due_set(&n->dues, &c->due, n->now + IDLE_MS);
+		c->state = SENDING;
+		send_conn(n, c);
+	} else if (c->state == LINGERING || n->now - c->active >= IDLE_MS) {
+		close_conn(n, c);
+	} else {
+		due_set(&n->dues, &c->due, c->active + IDLE_MS);
+	}
+	watch(n, c);
+}
+
 /* Milliseconds to the next thing that is due, -1 for none. */
 static int
 timers(struct net *n)
 {
-	int64_t now = net_ms(), next = -1;
-	bool timed = n->timed;
+	struct due *d;
+	int64_t next = -1;
 
-	n->timed = false;
-	for (struct conn *c = timed ? n->all : NULL; c; c = c->next) {
-		if (c->state != DELAYED && c->state != LINGERING)
-			continue;
-		if (c->due > now) {
-			n->timed = true;
-			if (next < 0 || c->due - now < next)
-				next = c->due - now;
-			continue;
-		}
-		if (c->state == DELAYED) {
-			c->state = SENDING;
-			send_conn(n, c);
-		} else {
-			close_conn(n, c);
-		}
-		watch(n, c);
-	}
-	if (n->tick >= 0 && (next < 0 || n->tick - now < next))
-		next = n->tick > now ? n->tick - now : 0;
+	n->now = net_ms();
+	while ((d = due_first(&n->dues)) && d->at <= n->now)
+		end_of_wait(n, d->of);
+	if (d)
+		next = d->at - n->now;
+	if (n->tick >= 0 && (next < 0 || n->tick - n->now < next))
+		next = n->tick > n->now ? n->tick - n->now : 0;
 	return n->ready ? 0 : (int)(next > 60000 ? 60000 : next);
 }
 
@@ -604,14 +735,14 @@ raise_limit(void)
 }
 
 void
-net_run(struct net *n, struct sim *s, struct faults *faults, FILE *log,
-    int signals, bool (*on_signals)(int signals, void *arg), void *arg)
+net_run(struct net *n, struct sim *s, FILE *log, int signals,
+    bool (*on_signals)(int signals, void *arg), void *arg)
 {
 	struct epoll_event ev[EVENTS] = { { .events = EPOLLIN } };
 	bool go_on = true;
 
 	n->sim = s;
-	n->faults = faults;
+	sim_guid(s, "request", n->guid);
 	n->log = log;
 	n->record = record_open();
 	n->tick = 0; /* what an earlier run left behind */
@@ -622,6 +753,7 @@ net_run(struct net *n, struct sim *s, struct faults *faults, FILE *log,
 	while (go_on) {
 		int count = epoll_wait(n->epoll, ev, EVENTS, timers(n));
 
+		n->now = net_ms();
 		for (int i = 0; i < count; i++) {
 			if (!ev[i].data.ptr)
 				go_on = on_signals(signals, arg);
@@ -638,7 +770,7 @@ net_run(struct net *n, struct sim *s, struct faults *faults, FILE *log,
 		}
 		if (log && !n->log) {
 			warn("log", "cannot be written, and ends here: %s",
-			    strerror(errno));
+			    strerror(n->log_errno));
 			log = NULL;
 		}
 	}
@@ -654,6 +786,7 @@ net_close(struct net *n)
 	for (struct conn *c = n->all; c; c = c->next)
 		close_conn(n, c);
 	free_gone(n);
+	free(n->dues.heap);
 	if (n->listener != -1)
 		(void)close(n->listener);
 	if (n->epoll != -1)

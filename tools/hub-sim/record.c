@@ -35,8 +35,8 @@ member(struct buf *line, const char *name, const char *text, size_t len)
 }
 
 void
-record_exchange(
-    FILE *record, const struct sim_request *q, const struct sim_reply *r)
+record_exchange(FILE *record, const struct sim_request *q,
+    const struct sim_reply *r, const char *fault)
 {
 	static const char *const kept[] = { "content-type", "if-match",
 		"x-ms-max-item-count", "x-ms-continuation", "user-agent" };
@@ -61,6 +61,8 @@ record_exchange(
 	    r->content_type ? strlen(r->content_type) : 0);
 	if (!r->stream && r->body.len <= BODY_MAX)
 		member(&line, "reply", r->body.at, r->body.len);
+	if (fault)
+		member(&line, "fault", fault, strlen(fault));
 	buf_text(&line, "}\n");
 	if (fwrite(line.at, 1, line.len, record) != line.len || fflush(record))
 		die(LOCAL_FAILURE, "HUB_SIM_RECORD", "write failed: %s",

@@ -15,7 +15,8 @@
 FILE *record_open(void);
 /* A body of more than a mebibyte is left out, and a streamed one.  heads: the
  * request's own header lines that matter are taken from q. */
-void record_exchange(
-    FILE *record, const struct sim_request *q, const struct sim_reply *r);
+/* fault: what went wrong on purpose (--fault), or NULL. */
+void record_exchange(FILE *record, const struct sim_request *q,
+    const struct sim_reply *r, const char *fault);
 
 #endif
