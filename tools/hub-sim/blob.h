@@ -43,4 +43,20 @@ enum blob_result blob_copy_in(
 enum blob_result blob_remove(
     struct sim *s, const char *container_uri, const char *name);
 
+/*
+ * The same in slices, for what is too large for one turn.  blob_read() appends
+ * what comes at that offset, at most 256 KiB, nothing at the end; size is the
+ * whole blob's.  An upload is content that no blob has yet; its number may be
+ * kept in the state and is good after a restart.  blob_upload_end() makes or
+ * replaces the blob; where it gives another result, the upload stays until it
+ * is dropped.
+ */
+enum blob_result blob_read(struct sim *s, const char *container_uri,
+    const char *name, uint64_t offset, struct buf *out, uint64_t *size);
+int64_t blob_upload_begin(struct sim *s);
+void blob_upload_add(struct sim *s, int64_t upload, struct span content);
+enum blob_result blob_upload_end(
+    struct sim *s, int64_t upload, const char *container_uri, const char *name);
+void blob_upload_drop(struct sim *s, int64_t upload);
+
 #endif
