@@ -5,7 +5,7 @@
 # sim_start, which must be called in setup_file.
 # shellcheck shell=bash
 
-ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 export ROOT
 : "${O:=$ROOT/build}"
 export O PATH="${HUBPIPE_BIN:-$O/bin}:$O/bin:$PATH"
