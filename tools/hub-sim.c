@@ -12,8 +12,10 @@
 
 #include "doc.h"
 #include "hub-sim/arm.h"
+#include "hub-sim/blob.h"
 #include "hub-sim/ca.h"
 #include "hub-sim/child.h"
+#include "hub-sim/failover.h"
 #include "hub-sim/fault.h"
 #include "hub-sim/net.h"
 #include "hub-sim/sim.h"
@@ -170,6 +172,7 @@ check_options(struct sim *s)
 	s->throttled = one_of("throttle", throttle_text, "off", "real");
 	s->real_times = one_of("timing", timing_text, "fast", "real");
 	s->operation_ms = operation_ms < 0 ? 20 : operation_ms;
+	s->operation_given = operation_ms >= 0;
 	if (load < 0 || load > 100)
 		usage("--load: %ld is not a percentage", load);
 	s->load = load;
@@ -260,7 +263,7 @@ open_state(struct sim *s)
 		note("'%s' has its state already: --from and --registry are "
 		     "not loaded again",
 		    db_file);
-	if (store_ready(s, &e))
+	if (lose_watch(s, &e) || store_ready(s, &e))
 		die_err(&e);
 }
 
@@ -318,6 +321,17 @@ set_dest(struct sim *s, struct env *env)
 	free(what);
 }
 
+/* The first storage account, as a client's own portal would show it. */
+static void
+set_storage(struct sim *s, struct env *env)
+{
+	char *text = blob_connection_string(s);
+
+	if (text)
+		env_set(env, "STORAGE_ACCT_CONN_STRING", text);
+	free(text);
+}
+
 static void
 environment(struct sim *s, const struct net *n, struct env *env)
 {
@@ -325,6 +339,7 @@ environment(struct sim *s, const struct net *n, struct env *env)
 
 	env_begin(env);
 	env_set(env, "HUBPIPE_CONNECT_TO", net_address(n));
+	s->port = atoi(strrchr(net_address(n), ':') + 1);
 	(void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
 	env_set(env, "HUB_SIM_PID", pid);
 	(void)snprintf(path, sizeof path, "http://%s/hub-sim", net_address(n));
@@ -343,11 +358,12 @@ environment(struct sim *s, const struct net *n, struct env *env)
 	store_begin(s);
 	set_source(s, env);
 	set_dest(s, env);
+	set_storage(s, env);
 	(void)store_commit(s);
 }
 
 static struct net *
-start(struct sim *s, struct faults *faults)
+start(struct sim *s)
 {
 	char path[sizeof directory + 8];
 	struct net *n;
@@ -355,7 +371,7 @@ start(struct sim *s, struct faults *faults)
 	struct err e;
 
 	for (size_t i = 0; i < fault_list.count; i++)
-		if (fault_add(faults, s, fault_list.value[i], &e))
+		if (fault_add(s->faults, s, fault_list.value[i], &e) < 0)
 			die_err(&e);
 	(void)snprintf(path, sizeof path, "%s/ca.pem", directory);
 	tls = ca_context(path, &e);
@@ -393,7 +409,7 @@ say_ready(const struct env *env)
 
 /* Serves for as long as COMMAND runs, or until a signal. */
 static int
-serve(struct sim *s, struct net *n, struct faults *faults, char *command[])
+serve(struct sim *s, struct net *n, char *command[])
 {
 	struct child child = { 0 };
 	struct env env;
@@ -411,15 +427,14 @@ serve(struct sim *s, struct net *n, struct faults *faults, char *command[])
 		say_ready(&env);
 	env_free(&env);
 	if (!bad)
-		net_run(
-		    n, s, faults, log, child.signals, child_on_signals, &child);
+		net_run(n, s, log, child.signals, child_on_signals, &child);
 	if (log)
 		(void)fclose(log);
 	net_close(n);
 	if (!bad && (forecast || sku || s->throttled))
 		forecast_say(s);
 	throttle_free(s);
-	free(faults->fault);
+	(void)fault_remove(s->faults, 0);
 	store_close(s);
 	remove_directory();
 	return bad ? bad : child_end(&child);
@@ -428,8 +443,8 @@ serve(struct sim *s, struct net *n, struct faults *faults, char *command[])
 int
 main(int argc, char *argv[])
 {
-	struct sim sim = { 0 };
 	struct faults faults = { 0 };
+	struct sim sim = { .faults = &faults };
 	struct net *net;
 	int first = tool_start(&tool, argc, argv);
 
@@ -444,6 +459,6 @@ main(int argc, char *argv[])
 	jv_free(arm_regions()); /* missing, that is said now */
 	make_directory();
 	open_state(&sim);
-	net = start(&sim, &faults);
-	return serve(&sim, net, &faults, argv + first);
+	net = start(&sim);
+	return serve(&sim, net, argv + first);
 }

@@ -97,6 +97,40 @@ static const struct doubt {
 	{ "children-conflict", "yes|no",
 	    "4.2, 9.4: whether children of one hub that a template does not "
 	    "chain meet 409002 when they are deployed" },
+	{ "operation-id", "plain|region",
+	    "3.2: whether the id of a hub's operation also holds the region, "
+	    "as newer recordings have it" },
+	{ "failover-provisioning", "FailingOver|Succeeded",
+	    "4.2: provisioningState of a hub whose state is FailingOver" },
+	{ "failover-region-name", "display|both",
+	    "6: whether failoverRegion may be a short name" },
+	{ "failover-region", "400|409",
+	    "6: the status for a region that is not the paired one" },
+	{ "failover-free-tier", "refused|allowed",
+	    "6: whether a free hub can fail over" },
+	{ "failover-limit", "409|429|400",
+	    "6: the status for more than two failovers in a day, or one "
+	    "within an hour" },
+	{ "failover-hour", "end|start",
+	    "6: whether the hour between failovers begins with the end of "
+	    "the last one or with its start" },
+	{ "failover-day", "rolling|utc",
+	    "6: whether the day of two failovers is the last 24 hours or the "
+	    "date" },
+	{ "failover-roles", "end|endpoint",
+	    "6: whether the roles of the locations change when the hub is "
+	    "Active again or with its endpoint" },
+	{ "failover-data-plane", "404012|401001",
+	    "6: whether the data plane of a hub that fails over says so, or "
+	    "that there is no such hub" },
+	{ "failover-get", "answered|missing",
+	    "6: whether Resource Manager says for a while of a failover that "
+	    "there is no such hub" },
+	{ "failover-keys", "delay|hang|answer",
+	    "6: whether keys and consumer groups, asked for during a failover, "
+	    "come late, never or at once" },
+	{ "failover-failed-state", "Active|FailoverFailed",
+	    "4.2, 6: the state of a hub whose failover failed" },
 	{ "export-embeds-name", "no|yes",
 	    "8: whether exportTemplate writes the hub's name inside of other "
 	    "strings as its parameter" },
@@ -114,7 +148,7 @@ static const struct doubt {
 enum { COUNT = sizeof doubts / sizeof *doubts };
 
 /* What --doubt or HUB_SIM_DOUBTS said; NULL: the default. */
-static const char *chosen[COUNT];
+static char chosen[COUNT][64];
 static bool noted[COUNT];
 
 static int
@@ -177,7 +211,7 @@ sim_doubt_is(const char *name, const char *position)
 		bug("no doubt '%s' with a position '%s'", name, position);
 	if (!noted[i])
 		note_asked(i);
-	if (chosen[i])
+	if (*chosen[i])
 		return strcmp(chosen[i], position) == 0;
 	n = strcspn(doubts[i].positions, "|");
 	return strlen(position) == n &&
@@ -200,8 +234,21 @@ sim_doubt_set(const char *assignment, struct err *e)
 		return err_set(e, BAD_USAGE, assignment,
 		    "the positions of %s are %s", doubts[i].name,
 		    doubts[i].positions);
-	chosen[i] = assignment + len + 1;
+	(void)snprintf(
+	    chosen[i], sizeof chosen[i], "%s", assignment + len + 1);
 	return 0;
+}
+
+const char *
+sim_doubt_position(const char *name)
+{
+	int i = find(name, strlen(name));
+
+	if (i >= 0 && !*chosen[i])
+		(void)snprintf(chosen[i], sizeof chosen[i], "%.*s",
+		    (int)strcspn(doubts[i].positions, "|"),
+		    doubts[i].positions);
+	return i < 0 ? NULL : chosen[i];
 }
 
 int

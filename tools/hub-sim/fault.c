@@ -33,6 +33,26 @@ number(long *into, const char *value, long low, long high, const char *spec,
 	return 0;
 }
 
+/* "N": so many requests; "Ns": so many simulated seconds. */
+static int
+set_burst(struct fault *f, const char *value, const char *spec, struct err *e)
+{
+	size_t len = strlen(value);
+	char *digits;
+	int bad;
+
+	f->kind = FAULT_THROTTLE;
+	f->status = 429;
+	if (len == 0 || value[len - 1] != 's')
+		return number(
+		    &f->burst, value, 1, 1000000000, spec, "do=throttle", e);
+	digits = xstrndup(value, len - 1);
+	bad = number(&f->burst_ms, digits, 1, 1000000, spec, "do=throttle", e);
+	f->burst_ms *= 1000;
+	free(digits);
+	return bad;
+}
+
 static int
 set_do(struct fault *f, const char *value, const char *spec, struct err *e)
 {
@@ -48,6 +68,7 @@ set_do(struct fault *f, const char *value, const char *spec, struct err *e)
 		{ "garbage", FAULT_GARBAGE, false },
 		{ "badjson", FAULT_BADJSON, true },
 		{ "hang", FAULT_HANG, false },
+		{ "expired", FAULT_EXPIRED, false },
 	};
 
 	if (strncmp(value, "status:", 7) == 0) {
@@ -61,6 +82,8 @@ set_do(struct fault *f, const char *value, const char *spec, struct err *e)
 		return number(
 		    &f->delay_ms, value + 6, 0, 3600000, spec, "do=delay", e);
 	}
+	if (strncmp(value, "throttle:", 9) == 0)
+		return set_burst(f, value + 9, spec, e);
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (strcmp(value, kinds[i].name) == 0) {
 			f->kind = kinds[i].kind;
@@ -69,7 +92,7 @@ set_do(struct fault *f, const char *value, const char *spec, struct err *e)
 		}
 	return err_set(e, BAD_USAGE, spec,
 	    "do=%s is none of status:CODE, delay:MS, cut, lose, half, empty, "
-	    "garbage, badjson, hang",
+	    "garbage, badjson, hang, throttle:N, throttle:Ns, expired",
 	    value);
 }
 
@@ -82,6 +105,18 @@ set_prob(struct fault *f, const char *value, const char *spec, struct err *e)
 	if (end == value || *end || !(f->prob >= 0 && f->prob <= 1))
 		return err_set(e, BAD_USAGE, spec,
 		    "prob: '%s' is not a number from 0 to 1", value);
+	return 0;
+}
+
+static int
+seconds(int64_t *into, const char *value, long low, const char *spec,
+    const char *what, struct err *e)
+{
+	long n;
+
+	if (number(&n, value, low, 1000000000, spec, what, e))
+		return -1;
+	*into = (int64_t)n * 1000;
 	return 0;
 }
 
@@ -101,8 +136,14 @@ set(struct fault *f, const char *key, const char *value, const char *spec,
 		return copy(f->code, sizeof f->code, value, spec, key, e);
 	if (strcmp(key, "skip") == 0)
 		return number(&f->skip, value, 0, 1000000000, spec, key, e);
+	if (strcmp(key, "every") == 0)
+		return number(&f->every, value, 1, 1000000000, spec, key, e);
 	if (strcmp(key, "count") == 0)
 		return number(&f->count, value, 0, 1000000000, spec, key, e);
+	if (strcmp(key, "after") == 0)
+		return seconds(&f->from, value, 0, spec, key, e);
+	if (strcmp(key, "for") == 0)
+		return seconds(&f->until, value, 1, spec, key, e);
 	if (strcmp(key, "retry-after") == 0)
 		return number(&f->retry_after, value, 0, 86400, spec, key, e);
 	if (strcmp(key, "prob") == 0)
@@ -114,8 +155,9 @@ set(struct fault *f, const char *key, const char *value, const char *spec,
 		return 0;
 	}
 	return err_set(e, BAD_USAGE, spec,
-	    "'%s' is none of method, host, path, skip, count, prob, do, code, "
-	    "retry-after, applied",
+	    "'%s' is none of method, host, path, after, for, skip, every, "
+	    "count, "
+	    "prob, do, code, retry-after, applied",
 	    key);
 }
 
@@ -157,24 +199,76 @@ parse(struct fault *f, char *text, const char *spec, struct err *e)
 	return 0;
 }
 
-int
+/* Only who came with a token can be told that it has expired. */
+static bool
+has_token(const struct sim_request *q)
+{
+	const char *auth = q->header(q, "authorization");
+	char *sig;
+	bool signed_query;
+
+	if (auth)
+		return strncasecmp(auth, "SharedKey ", 10) != 0;
+	sig = sim_query(q, "sig");
+	signed_query = sig != NULL;
+	free(sig);
+	return signed_query;
+}
+
+static void
+free_fault(struct fault *f)
+{
+	free(f->text);
+	free(f);
+}
+
+long
 fault_add(
     struct faults *f, const struct sim *s, const char *spec, struct err *e)
 {
-	struct fault new = { .count = 1, .prob = 1, .retry_after = -1 };
-	char *text = xstrdup(spec), name[32];
-	int result = parse(&new, text, spec, e);
+	struct fault *new = xcalloc(1, sizeof *new);
+	char name[32];
 
-	free(text);
-	if (result)
+	*new = (struct fault){
+		.count = 1, .every = 1, .prob = 1, .retry_after = -1
+	};
+	new->text = xstrdup(spec);
+	if (parse(new, new->text, spec, e)) {
+		free_fault(new);
 		return -1;
-	(void)snprintf(new.text, sizeof new.text, "%s", spec);
-	(void)snprintf(name, sizeof name, "fault/%zu", f->count);
-	sim_mac(s, name, strlen(name), (unsigned char *)&new.random,
-	    sizeof new.random);
-	f->fault = xrealloc(f->fault, (f->count + 1) * sizeof new);
+	}
+	new->from += sim_now(s);
+	if (new->until)
+		new->until += new->from;
+	(void)snprintf(name, sizeof name, "fault/%ld", f->last);
+	sim_mac(s, name, strlen(name), (unsigned char *)&new->random,
+	    sizeof new->random);
+	new->number = ++f->last;
+	f->fault = xrealloc(f->fault, (f->count + 1) * sizeof(struct fault *));
 	f->fault[f->count++] = new;
-	return 0;
+	return new->number;
+}
+
+bool
+fault_remove(struct faults *f, long number)
+{
+	size_t kept = 0;
+	bool found = number == 0;
+
+	for (size_t i = 0; i < f->count; i++) {
+		if (number == 0 || f->fault[i]->number == number) {
+			free_fault(f->fault[i]);
+			found = true;
+		} else {
+			f->fault[kept++] = f->fault[i];
+		}
+	}
+	f->count = kept;
+	if (kept == 0) {
+		free(f->fault);
+		f->fault = NULL;
+	}
+	return found;
 }
 
 /* splitmix64 */
@@ -193,114 +287,67 @@ matches(const struct fault *f, const struct sim_request *q)
 {
 	return (!*f->method || strcasecmp(f->method, q->method) == 0) &&
 	       (!*f->host || fnmatch(f->host, q->host, FNM_CASEFOLD) == 0) &&
-	       (!*f->path || fnmatch(f->path, q->path, FNM_CASEFOLD) == 0);
+	       (!*f->path || fnmatch(f->path, q->path, FNM_CASEFOLD) == 0) &&
+	       (f->kind != FAULT_EXPIRED || has_token(q));
+}
+
+static bool
+in_burst(const struct fault *f, int64_t now)
+{
+	return f->burst_left > 0 || now < f->burst_until;
+}
+
+bool
+fault_alive(const struct fault *f, int64_t now)
+{
+	return in_burst(f, now) || ((f->count == 0 || f->done < f->count) &&
+				       (f->until == 0 || now < f->until));
+}
+
+/* A burst that has begun meets all that match, whatever their turn. */
+static bool
+is_due(struct fault *f, int64_t now)
+{
+	long turn;
+
+	if (in_burst(f, now)) {
+		f->seen++;
+		f->burst_left -= f->burst_left > 0;
+		return true;
+	}
+	if (!fault_alive(f, now) || now < f->from)
+		return false;
+	turn = ++f->seen - f->skip;
+	if (turn < 1 || turn % f->every != 0 ||
+	    (f->prob < 1 && chance(f) >= f->prob))
+		return false;
+	f->done++;
+	if (f->burst)
+		f->burst_left = f->burst - 1;
+	if (f->burst_ms)
+		f->burst_until = now + f->burst_ms;
+	return true;
 }
 
 const struct fault *
-fault_pick(struct faults *all, const struct sim_request *q)
+fault_pick(struct faults *all, const struct sim *s, const struct sim_request *q)
 {
-	for (size_t i = 0; i < all->count; i++) {
-		struct fault *f = &all->fault[i];
+	int64_t now;
 
-		if ((f->count && f->done == f->count) || !matches(f, q) ||
-		    f->seen++ < f->skip ||
-		    (f->prob < 1 && chance(f) >= f->prob))
-			continue;
-		f->done++;
-		return f;
-	}
+	/* The room where faults are taken back must be free of them. */
+	if (all->count == 0 || sim_room(q->host) == ROOM_CONTROL)
+		return NULL;
+	now = sim_now(s);
+	for (size_t i = 0; i < all->count; i++)
+		if (matches(all->fault[i], q) && is_due(all->fault[i], now))
+			return all->fault[i];
 	return NULL;
 }
 
-/* What a hub and what ARM call these statuses (CONTRACT 3.1, 3.4, 11.3). */
-static const struct {
-	long status;
-	const char *hub, *arm, *text;
-} codes[] = {
-	{ 400, "ArgumentInvalid", "BadRequest", "The request is invalid." },
-	{ 401, "IotHubUnauthorizedAccess", "AuthenticationFailed",
-	    "Unauthorized" },
-	{ 403, "IotHubQuotaExceeded", "AuthorizationFailed",
-	    "The operation is not allowed." },
-	{ 404, "IotHubNotFound", "ResourceNotFound", "It was not found." },
-	{ 409, "DeviceAlreadyExists", "Conflict", "It is there already." },
-	{ 412, "PreconditionFailed", "PreconditionFailed",
-	    "Precondition failed: ETag mismatch" },
-	{ 429, "ThrottlingBacklogTimeout", "TooManyRequests",
-	    "The request has been throttled. Wait 10 seconds and try again. "
-	    "Operation type: CRUD" },
-	{ 500, "ServerError", "InternalServerError", "An error occurred." },
-	{ 503, "ServiceUnavailable", "ServiceUnavailable",
-	    "The service is unavailable. Please retry." },
-	{ 504, "GatewayTimeout", "GatewayTimeout",
-	    "The gateway did not receive a response." },
-};
-
-static void
-hub_error(
-    struct sim *s, struct sim_reply *r, const char *code, const char *text)
+bool
+fault_replies(const struct fault *f)
 {
-	char when[32];
-
-	sim_iso_time(sim_now(s), when);
-	sim_head(r, "iothub-errorcode", "%s", code);
-	sim_json(r, r->status,
-	    JV_OBJECT(jv_string("Message"),
-		jv_string_fmt("ErrorCode:%s;%s", code, text),
-		jv_string("ExceptionMessage"),
-		jv_string_fmt("Tracking ID:00000000000000000000000000000000"
-			      "-G2:-TimeStamp:%s",
-		    when)));
-}
-
-static void
-error_reply(struct sim *s, const struct fault *f, const struct sim_request *q,
-    struct sim_reply *r)
-{
-	bool hub = sim_room(q->host) == ROOM_HUB;
-	const char *code = f->code, *text = "A fault was asked for.";
-
-	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-		if (codes[i].status == f->status) {
-			text = codes[i].text;
-			if (!*code)
-				code = hub ? codes[i].hub : codes[i].arm;
-			if (f->status == 429 && !hub && !*f->code &&
-			    sim_doubt_is("throttle-code",
-				"SubscriptionRequestsThrottled"))
-				code = "SubscriptionRequestsThrottled";
-		}
-	r->status = (int)f->status;
-	if (f->retry_after >= 0)
-		sim_head(r, "Retry-After", "%ld", f->retry_after);
-	if (hub) {
-		hub_error(s, r, *code ? code : "GenericError", text);
-		/* A hub that throttles also closes (CONTRACT 11.4). */
-		if (f->status == 429)
-			sim_head(r, "Connection", "close");
-	} else if (f->status == 409 && !*f->code) {
-		sim_json(r, 409,
-		    JV_OBJECT(jv_string("code"), jv_number(409002),
-			jv_string("httpStatusCode"), jv_number(409),
-			jv_string("message"),
-			jv_string("The operation cannot be carried out because "
-				  "the hub is not in Active state, "
-				  "errorcode: IH409002.")));
-	} else if (f->status == 401 && !*f->code) {
-		entra_refuse(s, r, ENTRA_EXPIRED);
-	} else {
-		sim_error(
-		    r, (int)f->status, *code ? code : "Fault", "%s", text);
-	}
-}
-
-void
-fault_reply(struct sim *s, const struct fault *f, const struct sim_request *q,
-    struct sim_reply *r)
-{
-	sim_reply_free(r);
-	if (f->kind == FAULT_STATUS)
-		error_reply(s, f, q, r);
-	else
-		r->status = 200;
+	return f->kind == FAULT_STATUS || f->kind == FAULT_EMPTY ||
+	       f->kind == FAULT_GARBAGE || f->kind == FAULT_THROTTLE ||
+	       f->kind == FAULT_EXPIRED;
 }

@@ -1,9 +1,11 @@
 /*
- * fault.h: what goes wrong on purpose (--fault SPEC).
+ * fault.h: what goes wrong on purpose (--fault SPEC, and the control room).
  *
  * SPEC is key=value, separated by commas: which requests (method=, host= and
- * path= as patterns), which of those (skip=, count=, prob=), and do= what.
- * The same --seed and the same order of requests give the same faults.
+ * path= as patterns), when (after=, for=), which of those (skip=, every=,
+ * count=, prob=), and do= what.  The same --seed and the same order of
+ * requests give the same faults.  fault.c has the rules, faultreply.c the
+ * words of the room that was asked.
  */
 #ifndef FAULT_H
 #define FAULT_H
@@ -11,40 +13,56 @@
 #include "sim.h"
 
 enum fault_kind {
-	FAULT_STATUS,  /* an error reply */
-	FAULT_DELAY,   /* the reply comes late */
-	FAULT_CUT,     /* closed, nothing applied, nothing sent */
-	FAULT_LOSE,    /* applied, closed without a reply */
-	FAULT_HALF,    /* applied, half of the body comes */
-	FAULT_EMPTY,   /* 200 without a body, nothing applied */
-	FAULT_GARBAGE, /* no HTTP at all, nothing applied */
-	FAULT_BADJSON, /* applied, the body ends too early, correctly framed */
-	FAULT_HANG,    /* never a reply, nothing applied */
+	FAULT_STATUS,   /* an error reply */
+	FAULT_DELAY,    /* the reply comes late */
+	FAULT_CUT,      /* closed, nothing applied, nothing sent */
+	FAULT_LOSE,     /* applied, closed without a reply */
+	FAULT_HALF,     /* applied, half of the body comes */
+	FAULT_EMPTY,    /* 200 without a body, nothing applied */
+	FAULT_GARBAGE,  /* no HTTP at all, nothing applied */
+	FAULT_BADJSON,  /* applied, the body ends too early, correctly framed */
+	FAULT_HANG,     /* never a reply, nothing applied */
+	FAULT_THROTTLE, /* from a trigger on, all that match are throttled */
+	FAULT_EXPIRED,  /* refused as if its token had expired */
 };
 
 struct fault {
 	enum fault_kind kind;
-	char text[128]; /* the SPEC, for the log */
+	long number; /* its name in the control room */
+	char *text;  /* the SPEC, for the log */
 	char method[16], host[128], path[256];
-	long skip, count; /* count 0: for ever */
+	long skip, every, count; /* count 0: for ever */
+	int64_t from, until;     /* simulated time; until 0: for ever */
 	double prob;
-	long status, delay_ms, retry_after; /* retry_after -1: no header */
+	long status, delay_ms, retry_after; /* retry_after -1: none said */
 	char code[64];
-	bool applied; /* the request is carried out all the same */
-	long seen, done;
+	bool applied;         /* the request is carried out all the same */
+	long burst, burst_ms; /* FAULT_THROTTLE: one of them, or ... */
+	long burst_left;      /* requests, of the burst that goes on */
+	int64_t burst_until;  /* simulated time, of the same */
+	long seen, done;      /* requests that match; that were met */
 	uint64_t random;
 };
 
 struct faults {
 	size_t count;
-	struct fault *fault;
+	struct fault **fault;
+	long last; /* number given to one */
 };
 
-int fault_add(
+/* The new one's number, or -1 with *e. */
+long fault_add(
     struct faults *f, const struct sim *s, const char *spec, struct err *e);
+/* false: there is none of that number.  0: all of them. */
+bool fault_remove(struct faults *f, long number);
+/* May it still meet a request? */
+bool fault_alive(const struct fault *f, int64_t now);
 /* The first that is due for this request, or NULL; counts it. */
-const struct fault *fault_pick(struct faults *f, const struct sim_request *q);
-/* The reply that FAULT_STATUS, FAULT_EMPTY and FAULT_GARBAGE replace it by. */
+const struct fault *fault_pick(
+    struct faults *f, const struct sim *s, const struct sim_request *q);
+
+/* Does a reply of the fault's own replace that of the room? */
+bool fault_replies(const struct fault *f);
 void fault_reply(struct sim *s, const struct fault *f,
     const struct sim_request *q, struct sim_reply *r);
 

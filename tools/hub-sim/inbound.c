@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
-enum { BODY_MAX = 16 << 20 };
+/* A blob comes in one piece; nothing else is nearly as large. */
+enum { BODY_MAX = 16 << 20, BLOB_MAX = 100 << 20 };
 
 static int
 on_url(http_parser *p, const char *at, size_t len)
@@ -70,8 +71,19 @@ on_headers(http_parser *p)
 		in->refused = 417;
 	else if (p->upgrade && p->method == HTTP_CONNECT)
 		in->refused = 405;
-	else if (p->content_length != UINT64_MAX &&
-		 p->content_length > BODY_MAX)
+	in->headed = true;
+	in->body_max = BODY_MAX;
+	if (p->method == HTTP_PUT) {
+		char *host, *path;
+
+		q = inbound_request(in, &host, &path);
+		if (sim_room(q.host) == ROOM_BLOB)
+			in->body_max = BLOB_MAX;
+		free(host);
+		free(path);
+	}
+	if (!in->refused && p->content_length != UINT64_MAX &&
+	    p->content_length > in->body_max)
 		in->refused = 413;
 	in->expects = expect != NULL;
 	return in->refused ? -1 : 0;
@@ -82,7 +94,7 @@ on_body(http_parser *p, const char *at, size_t len)
 {
 	struct inbound *in = p->data;
 
-	if (in->body.len + len > BODY_MAX) {
+	if (in->body.len + len > in->body_max) {
 		in->refused = 413;
 		return -1;
 	}
@@ -123,6 +135,7 @@ inbound_feed(struct inbound *in, const char *at, size_t len)
 	size_t done = http_parser_execute(&in->parser, &callbacks, at, len);
 	enum http_errno bad = HTTP_PARSER_ERRNO(&in->parser);
 
+	in->taken += done;
 	if (in->complete) {
 		http_parser_pause(&in->parser, 0);
 		in->last =
@@ -142,7 +155,9 @@ inbound_clear(struct inbound *in)
 	buf_wipe(&in->headers);
 	buf_wipe(&in->body);
 	in->in_value = in->complete = in->expects = in->last = false;
+	in->headed = false;
 	in->refused = 0;
+	in->taken = 0;
 }
 
 void
@@ -207,7 +222,7 @@ inbound_refuse(const struct inbound *in, struct sim_reply *r)
 	switch (in->refused) {
 	case 413:
 		sim_error(r, 413, "RequestTooLarge",
-		    "The body is larger than %d bytes.", BODY_MAX);
+		    "The body is larger than %zu bytes.", in->body_max);
 		break;
 	case 431:
 		sim_error(r, 431, "RequestHeaderFieldsTooLarge",

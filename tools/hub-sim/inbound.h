@@ -16,6 +16,9 @@ struct inbound {
 	bool expects;  /* 100-continue is to be said */
 	bool last;     /* the client wants no second request here */
 	bool in_value;
+	bool headed;     /* url and headers are whole */
+	uint64_t taken;  /* bytes of this request so far */
+	size_t body_max; /* of the room it is for */
 	struct buf url, body;
 	struct buf headers; /* name NUL value NUL ... */
 	struct buf rest;    /* of the next request, read already */

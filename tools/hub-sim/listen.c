@@ -76,7 +76,7 @@ listen_at(const char *where, char address[64], struct err *e)
 	if (fd == -1 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == -1 ||
 	    bind(fd, found->ai_addr, found->ai_addrlen) == -1 ||
-	    listen(fd, 1024) == -1)
+	    listen(fd, SOMAXCONN) == -1)
 		bad = err_set(e, LOCAL_FAILURE, where, "cannot listen: %s",
 		    strerror(errno));
 	freeaddrinfo(found);

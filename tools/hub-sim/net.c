@@ -43,7 +43,7 @@ struct met {
 	bool met;
 	enum fault_kind kind;
 	long delay_ms;
-	char *text; /* for the log; NULL without one */
+	char *text; /* for the log */
 };
 
 struct conn {
@@ -512,7 +512,7 @@ is_prevented(struct net *n, struct conn *c, const struct sim_request *q)
 	c->fault = (struct met){ .met = true,
 		.kind = f->kind,
 		.delay_ms = f->kind == FAULT_DELAY ? f->delay_ms : 0,
-		.text = n->log ? xstrdup(f->text) : NULL };
+		.text = xstrdup(f->text) };
 	if (f->applied)
 		sim_route(n->sim, q, &c->reply);
 	if (fault_replies(f))
@@ -535,7 +535,8 @@ answer(struct net *n, struct conn *c)
 		if (!is_prevented(n, c, &q))
 			sim_route(n->sim, &q, &c->reply);
 		if (n->record && sim_room(q.host) != ROOM_CONTROL)
-			record_exchange(n->record, &q, &c->reply);
+			record_exchange(
+			    n->record, &q, &c->reply, c->fault.text);
 		free(host);
 		free(path);
 	}
@@ -743,6 +744,7 @@ net_run(struct net *n, struct sim *s, FILE *log, int signals,
 
 	n->sim = s;
 	sim_guid(s, "request", n->guid);
+	s->began = (double)net_us() / 1e6;
 	n->log = log;
 	n->record = record_open();
 	n->tick = 0; /* what an earlier run left behind */

@@ -23,8 +23,8 @@ struct net *net_listen(const char *where, SSL_CTX *tls, struct err *e);
 const char *net_address(const struct net *n);
 /* Runs until a signal that is waited for ends it: a descriptor of signalfd(2);
  * on_signals is asked after each and says whether to go on. */
-void net_run(struct net *n, struct sim *s, struct faults *faults, FILE *log,
-    int signals, bool (*on_signals)(int signals, void *arg), void *arg);
+void net_run(struct net *n, struct sim *s, FILE *log, int signals,
+    bool (*on_signals)(int signals, void *arg), void *arg);
 void net_close(struct net *n);
 
 #endif

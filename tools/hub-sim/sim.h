@@ -39,6 +39,7 @@ struct sim {
 	const char *seed;  /* --seed: ids and keys follow from it */
 	long operation_ms; /* --operation-ms: how long an ARM operation runs */
 	bool real_times; /* --timing=real: as long as Azure was seen to take */
+	bool operation_given; /* --operation-ms was said, and wins */
 	bool throttled;  /* --throttle=real (CONTRACT annex A) */
 	long load;       /* --load: percent of each limit that others use */
 	long lose_ms;    /* --lose: twin data that a failover loses */
@@ -51,6 +52,10 @@ struct sim {
 	int64_t started_ms; /* real clock */
 	int port;
 	struct store *store; /* store.c's own: statements, failure */
+	struct faults *faults; /* fault.h */
+	uint64_t requests;     /* so far */
+	long connections;      /* now */
+	double began;          /* monotonic clock, seconds */
 	struct throttle *throttle; /* throttle.c's own: buckets and counts */
 	const char *sku;           /* --sku: of the hubs of --from, or NULL */
 	long sku_units;
@@ -198,6 +203,7 @@ int sim_doubt_set(const char *assignment, struct err *e);
 /* The same for each word of HUB_SIM_DOUBTS, which --doubt overrides. */
 int sim_doubt_environment(struct err *e);
 void sim_doubt_list(void); /* --list-doubts */
+const char *sim_doubt_position(const char *name); /* NULL: no such doubt */
 
 /*
  * entra.c: what a bearer token says.  0 and *client, *audience (borrowed until
