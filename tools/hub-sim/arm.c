@@ -4,6 +4,7 @@
  */
 #include "arm.h"
 
+#include "roles.h"
 #include "throttle.h"
 
 #include <ctype.h>
@@ -156,9 +157,11 @@ list_resources(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		"location", "tags", "sku", "identity", "managedBy" };
 	char *filter = sim_query(q, "$filter");
 	char *type = filter_value(filter, "resourceType"),
+	     *in = filter_value(filter, "resourceGroup"),
 	     *name = filter_value(filter,
 		 filter && strcasestr(filter, " name") ? " name" : "name");
-	jv keys = arm_keys_where(s, group, type), list = jv_array();
+	jv keys = arm_keys_where(s, group ? group : in, type),
+	   list = jv_array();
 
 	if (filter && !strcasestr(filter, "name eq")) {
 		free(name);
@@ -193,6 +196,7 @@ list_resources(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	answer_list(q, r, list);
 	free(filter);
 	free(type);
+	free(in);
 	free(name);
 }
 
@@ -346,6 +350,22 @@ action_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	arm_answer_or(r, 200, arm_act(s, id, action, request, true));
 }
 
+/* A hub that fails over does not answer as it always does. */
+static bool
+late_or_gone(struct sim *s, const struct sim_request *q, struct sim_reply *r)
+{
+	char *path = head_of(q->path, 7);
+	struct arm_id id;
+	bool is = false;
+
+	if (arm_id_parse(s, path, &id)) {
+		is = id.kind->hub && hub_gate(s, q, r, &id);
+		arm_id_free(&id);
+	}
+	free(path);
+	return is;
+}
+
 /* .../resourceGroups/{group}/providers/{namespace}/... */
 static void
 provider_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
@@ -355,7 +375,9 @@ provider_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	char *above = head_of(q->path, n - 2);
 	struct arm_id id;
 
-	if (arm_id_parse(s, q->path, &id)) {
+	if (late_or_gone(s, q, r)) {
+		; /* answered */
+	} else if (arm_id_parse(s, q->path, &id)) {
 		resource_handle(s, q, r, &id);
 		arm_id_free(&id);
 	} else if (n == 7 && strcmp(q->method, "GET") == 0 &&
@@ -609,7 +631,7 @@ handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 	} else if (sub && strcasecmp(sub, SIM_SUBSCRIPTION) != 0)
 		sim_error(r, 404, "SubscriptionNotFound",
 		    "The subscription '%s' could not be found.", sub);
-	else if (!is_poll(s, q, r, n))
+	else if (!roles_handle(s, q, r) && !is_poll(s, q, r, n))
 		in_subscription(s, q, r, n);
 	free(api);
 	free(sub);

@@ -152,11 +152,28 @@ jv arm_act(
     struct sim *s, const char *id, const char *action, jv request, bool knob);
 void arm_group_delete(struct sim *s, const char *group);
 void arm_retry_header(struct sim_reply *r); /* doubt lro-retry-after */
+/* The same, longer where operations last as long as Azure's. */
+void arm_retry_long(const struct sim *s, struct sim_reply *r);
 /* The next number of that name, from 1. */
 long arm_count_up(struct sim *s, const char *name);
 /* GET of .../{place}/{id}; false: there is no such operation. */
 bool operation_poll(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const char *place, const char *id);
+/* Simulated milliseconds: --operation-ms for all, or with --timing=real as
+ * long as Azure was seen to take (CONTRACT 3.2). */
+enum arm_work {
+	WORK_OTHER,
+	WORK_CREATE, /* of a hub, as the next two */
+	WORK_UPDATE,
+	WORK_DELETE,
+	WORK_FAILOVER,
+	WORK_CHILD, /* a hub is busy with a consumer group, a certificate */
+};
+int64_t arm_lasts(const struct sim *s, enum arm_work work);
+/* arm_operation() that takes so long. */
+void arm_operation_for(struct sim *s, const struct sim_request *q,
+    struct sim_reply *r, int status, const char *location_base, jv result,
+    bool async_header, bool location_header, int64_t lasts);
 
 /* -- providers.c --------------------------------------------------------- */
 
@@ -177,5 +194,11 @@ void hub_delete(struct sim *s, const struct sim_request *q, struct sim_reply *r,
     const struct arm_id *id);
 void hub_forget(struct sim *s, const char *name); /* rows of a hub */
 void hub_reap(struct sim *s); /* what was deleted long enough ago, goes */
+/* A deployment that ends at over has written it; fresh: made it. */
+void hub_deployed(struct sim *s, const char *name, bool fresh, int64_t over);
+/* Requests to a hub, or below it, that do not reach it now; true: answered.
+ * It may also have made the reply late. */
+bool hub_gate(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const struct arm_id *id);
 
 #endif

@@ -459,7 +459,7 @@ operation_status(const struct asked *t, const char *operation)
 	body = jv_put(jv_object(), "status", jv_string(history_state(t, &rec)));
 	error = jv_path(jv_copy(rec.body), "properties.error");
 	if (history_running(t, &rec)) {
-		arm_retry_header(t->r);
+		arm_retry_long(t->s, t->r);
 		jv_free(error);
 	} else if (jv_get_kind(error) == JV_KIND_OBJECT) {
 		body = jv_put(body, "error", error);

@@ -275,12 +275,12 @@ take_endpoint(struct draft *d, const struct target *t, jv given)
 	if (auth && strcasecmp(auth, "identityBased") == 0) {
 		char *entity = arm_text(given, "entityPath");
 
-		target_identity(&e);
-		if (!draft_refused(d) && (account = target_account(&e, host))) {
+		if ((account = target_account(&e, host))) {
 			if (t->family == BUS)
 				target_entity(&e, account, entity);
 			else
 				target_container(&e, account);
+			target_identity(&e, account);
 		}
 		out = jv_without(out, "connectionString");
 		out = jv_without(jv_without(out, "primaryKey"), "secondaryKey");
@@ -466,7 +466,7 @@ take_upload(struct draft *d, jv given, bool notify)
 			if (!identity && (key || d->how == ARM_SEED))
 				target_storage_key(&e, account, &key);
 			if (identity)
-				target_identity(&e);
+				target_identity(&e, account);
 			free(account);
 		}
 		if (!draft_refused(d) && key)

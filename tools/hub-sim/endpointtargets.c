@@ -8,6 +8,8 @@
  */
 #include "iothubs.h"
 
+#include "roles.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,9 +213,40 @@ target_container(struct endpoint *e, const char *account)
 	free(c);
 }
 
+/* On the queue, event hub or container, or on anything above it. */
+static bool
+has_role(struct endpoint *e, const char *account)
+{
+	static const char *const storage[] = { "Storage Blob Data Contributor",
+		NULL },
+		     *const events[] = { "Azure Event Hubs Data Sender", NULL },
+		     *const bus[] = { "Azure Service Bus Data Sender", NULL },
+		     *const cosmos[] = { "DocumentDB Account Contributor",
+			     "Cosmos DB Built-in Data Contributor", NULL };
+	const char *const *role = e->t->family == STORAGE  ? storage
+				  : e->t->family == COSMOS ? cosmos
+				  : strstr(e->t->type, "EventHub") ? events
+								   : bus;
+	struct sim *s = e->d->s;
+	char *principal = arm_text(e->d->identity, "principalId");
+	char *name = arm_text(
+	    e->given, e->t->family == BUS ? "entityPath" : "containerName");
+	char *place =
+	    name ? target_below(s, account, e->t->entity, name) : NULL;
+	bool has = false;
+
+	for (; principal && *role; role++)
+		has |=
+		    role_held(s, principal, place ? place : account, *role);
+	free(principal);
+	free(name);
+	free(place);
+	return has;
+}
+
 /* Who writes to an endpoint without a key (CONTRACT 4.1, 5). */
 void
-target_identity(struct endpoint *e)
+target_identity(struct endpoint *e, const char *account)
 {
 	struct draft *d = e->d;
 	jv map = arm_member(d->identity, "userAssignedIdentities");
@@ -239,12 +272,12 @@ target_identity(struct endpoint *e)
 		    "The endpoint '%s' uses the system-assigned identity, "
 		    "which the hub does not have.",
 		    e->name);
-	else if (!d->system_trusted)
+	else if (d->how != ARM_SEED && !has_role(e, account))
 		draft_refuse(d, 400116,
 		    "Unauthorized: the system-assigned identity of the hub has "
 		    "no role on what the endpoint points at, endpointName:%s. "
 		    "A new hub's identity has none: create the hub, assign the "
-		    "role, then add the endpoint.",
+		    "role, wait until it counts, then add the endpoint.",
 		    e->name);
 	jv_free(map);
 	free(user);

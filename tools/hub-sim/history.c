@@ -411,6 +411,37 @@ history_body(const struct asked *t, struct record *rec)
 	return jv_put(body, "properties", d);
 }
 
+/* Roughly the sum of what was done; the rest of it is quick. */
+static int64_t
+lasts_in_all(const struct sim *s, const struct plan *p)
+{
+	int64_t all = 0;
+
+	if (!s->real_times || s->operation_given)
+		return arm_lasts(s, WORK_OTHER);
+	for (int i = 0; i < p->count; i++) {
+		const struct part *part = &p->part[i];
+		bool hub = strcasecmp(part->type, hub_kinds[0].type) == 0;
+
+		if (part->state == PART_DONE)
+			all += arm_lasts(s, !hub	  ? WORK_OTHER
+					    : part->fresh ? WORK_CREATE
+							  : WORK_UPDATE);
+	}
+	return all ? all : arm_lasts(s, WORK_OTHER);
+}
+
+/* They are what they become when the deployment is over. */
+static void
+hubs_of(struct sim *s, const struct plan *p, int64_t over)
+{
+	for (int i = 0; i < p->count; i++)
+		if (p->part[i].state == PART_DONE &&
+		    strcasecmp(p->part[i].type, hub_kinds[0].type) == 0)
+			hub_deployed(
+			    s, p->part[i].name, p->part[i].fresh, over);
+}
+
 void
 history_keep(
     const struct asked *t, struct plan *p, jv body, const char *operation)
@@ -419,12 +450,13 @@ history_keep(
 	    "INSERT OR REPLACE INTO deployment (grp, key, name, started, over,"
 	    " state, operation, body, template, operations)"
 	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-	int64_t now = sim_now(t->s);
+	int64_t now = sim_now(t->s), over = now + lasts_in_all(t->s, p);
 
+	hubs_of(t->s, p, over);
 	history_bind(q, t);
 	sim_bind(q, 3, t->name);
 	(void)sqlite3_bind_int64(q, 4, now);
-	(void)sqlite3_bind_int64(q, 5, now + t->s->operation_ms);
+	(void)sqlite3_bind_int64(q, 5, over);
 	sim_bind(q, 6, plan_failed(p) ? "Failed" : "Succeeded");
 	sim_bind(q, 7, operation);
 	arm_bind(q, 8, body);
@@ -442,7 +474,7 @@ history_header(const struct asked *t, const char *operation)
 	    "operationStatuses/%s?api-version=%s",
 	    sim_authority(t->q), t->group, t->name, operation,
 	    t->api ? t->api : "");
-	arm_retry_header(t->r);
+	arm_retry_long(t->s, t->r);
 }
 
 void

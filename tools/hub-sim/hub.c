@@ -5,6 +5,8 @@
  */
 #include "iothubs.h"
 
+#include "failover.h"
+#include "roles.h"
 #include "throttle.h"
 
 #include <ctype.h>
@@ -59,11 +61,16 @@ hub_row_keep(struct sim *s, const char *name, const struct hub_row *row)
 }
 
 static const char *
-state_of(struct sim *s, const struct hub_row *row)
+state_of(struct sim *s, const char *name, const struct hub_row *row)
 {
+	struct failover f = failover_last(s, name);
+	const char *word = failover_state(&f, sim_now(s));
+
 	if (row->gone)
 		return "Deleting";
-	return sim_now(s) < row->active ? "Activating" : "Active";
+	if (sim_now(s) < row->active)
+		return "Activating";
+	return word ? word : "Active";
 }
 
 void
@@ -82,6 +89,7 @@ hub_forget(struct sim *s, const char *name)
 	sim_bind(q, 1, key);
 	(void)sim_step(s, q);
 	registry_forget(s, key);
+	failover_forget(s, key);
 	free(key);
 }
 
@@ -92,6 +100,7 @@ hub_reap(struct sim *s)
 	    s, "SELECT key FROM hub WHERE gone > 0 AND gone <= ? LIMIT 1");
 	char *key;
 
+	failover_settle(s);
 	(void)sqlite3_bind_int64(q, 1, sim_now(s));
 	if (sim_step(s, q) != SQLITE_ROW)
 		return;
@@ -103,6 +112,20 @@ hub_reap(struct sim *s)
 }
 
 /* -- for the data plane -------------------------------------------------- */
+
+/* It goes on for a while after a failover began (CONTRACT 6), and a hub whose
+ * failover failed is where it was. */
+static const char *
+data_state(struct sim *s, const char *name, const struct hub_row *row)
+{
+	struct failover f = failover_last(s, name);
+	const char *state = state_of(s, name, row);
+
+	if (strcmp(state, "FailoverFailed") == 0 ||
+	    (strcmp(state, "FailingOver") == 0 && sim_now(s) < f.cut))
+		return "Active";
+	return state;
+}
 
 bool
 sim_hub_find(struct sim *s, const char *host, struct sim_hub *out)
@@ -118,7 +141,9 @@ sim_hub_find(struct sim *s, const char *host, struct sim_hub *out)
 	row = hub_row(s, out->name);
 	if (!row.there || (row.gone && row.gone <= sim_now(s)))
 		return false;
-	(void)snprintf(out->state, sizeof out->state, "%s", state_of(s, &row));
+	failover_settle(s);
+	(void)snprintf(out->state, sizeof out->state, "%s",
+	    data_state(s, out->name, &row));
 	(void)snprintf(out->sku, sizeof out->sku, "%s", row.sku);
 	out->units = row.units;
 	out->local_auth = row.local_auth;
@@ -297,6 +322,8 @@ take_identity(struct draft *d, jv given)
 		words = xasprintf("principal/%s", d->id->key);
 		sim_guid(d->s, words, guid);
 		out = jv_put(out, "principalId", jv_string(guid));
+		if (d->how == ARM_SEED)
+			role_trust(d->s, guid);
 		free(words);
 	}
 	jv_free(map);
@@ -363,25 +390,60 @@ take_events(struct draft *d, jv given)
 		"partitionCount", jv_number(count)));
 }
 
-/* path, endpoint and partitionIds: once the hub is active. */
+/* The other one is the primary; it comes first (CONTRACT 6). */
 static jv
-with_endpoint(struct sim *s, const struct arm_id *id, jv endpoints)
+turned(jv locations)
+{
+	jv first = jv_array_get(jv_copy(locations), 0),
+	   second = jv_array_get(locations, 1);
+
+	return jv_array_append(
+	    jv_array_append(
+		jv_array(), jv_put(second, "role", jv_string("primary"))),
+	    jv_put(first, "role", jv_string("secondary")));
+}
+
+/* The tag hub-sim-created: a hub from before there was failover. */
+static jv
+with_age(jv stored)
+{
+	jv day = jv_at(jv_path(jv_copy(stored), "tags"), "hub-sim-created");
+
+	if (jv_get_kind(day) == JV_KIND_STRING)
+		stored = jv_put(stored, "systemData",
+		    jv_put(arm_member(stored, "systemData"), "createdAt",
+			jv_text("%.10sT00:00:00.0000000Z",
+			    jv_string_value(day))));
+	jv_free(day);
+	return stored;
+}
+
+/* path, endpoint and partitionIds: once the hub is active.  turn: how often it
+ * failed over, which alters the end of the name (CONTRACT 6). */
+static jv
+with_endpoint(struct sim *s, const struct arm_id *id, int turn, jv endpoints)
 {
 	jv events = jv_at(endpoints, "events"), ids = jv_array();
-	char *words = xasprintf("namespace/%s", id->key), guid[37];
+	char *words = xasprintf("namespace/%s", id->key), guid[37], end[37];
 	char *low = arm_lower(id->name[0]);
 	long count = arm_number(events, "partitionCount", 0);
 	jv out;
 
 	sim_guid(s, words, guid);
+	memcpy(end, guid, sizeof end);
+	if (turn) {
+		free(words);
+		words = xasprintf("namespace/%s#%d", id->key, turn);
+		sim_guid(s, words, end);
+	}
 	for (long i = 0; i < count; i++)
 		ids = jv_array_append(ids, jv_text("%ld", i));
 	events =
 	    jv_put(jv_put(events, "partitionIds", ids), "path", jv_string(low));
 	events = jv_put(events, "endpoint",
 	    jv_text("sb://iothub-ns-%.10s-%lu-%.8s%.2s.servicebus.windows.net/",
-		low, 10000000 + strtoul(guid + 28, NULL, 16) % 90000000, guid,
-		guid + 9));
+		low, 10000000 + strtoul(guid + 28, NULL, 16) % 90000000, end,
+		end + 9));
 	out = jv_put(jv_object(), "events", events);
 	free(words);
 	free(low);
@@ -541,16 +603,6 @@ check_fixed(struct draft *d, jv given)
 	jv_free(old);
 }
 
-static bool
-had_system_identity(jv old)
-{
-	char *type = jv_dup_string(jv_path(jv_copy(old), "identity.type"));
-	bool had = type && strcasestr(type, "SystemAssigned");
-
-	free(type);
-	return had;
-}
-
 static jv
 hub_body(struct draft *d, jv body, const char *region)
 {
@@ -592,12 +644,15 @@ write_row(struct draft *d, jv body)
 {
 	struct hub_row row = hub_row(d->s, d->id->name[0]);
 	int64_t now = sim_now(d->s),
-		over = now + (d->how == ARM_SLOW ? d->s->operation_ms : 0);
+		over = now;
 	jv props = arm_member(body, "properties"),
 	   sku = arm_member(body, "sku");
 
 	if (!d->sku)
 		bug("hub %s is written before its sku is known", d->id->key);
+	if (d->how == ARM_SLOW)
+		over +=
+		    arm_lasts(d->s, row.there ? WORK_UPDATE : WORK_CREATE);
 	if (!row.there)
 		row.active = over;
 	row.busy = over;
@@ -616,14 +671,42 @@ jv
 hub_ready(struct sim *s, const char *name)
 {
 	struct hub_row row = hub_row(s, name);
+	struct failover f = failover_last(s, name);
+	int64_t now = sim_now(s);
 
-	if (!row.there ||
-	    (!row.gone && sim_now(s) >= row.active && sim_now(s) >= row.busy))
+	/* Active again is not yet over (CONTRACT 4.2). */
+	if (!row.there || (!row.gone && now >= row.active && now >= row.busy &&
+			      !(f.there && now < f.over)))
 		return jv_null();
 	return hub_fail(s, 409, 409002,
 	    "Operation cannot be completed because IotHub %s is not in Active "
 	    "state. Please try again later.",
 	    name);
+}
+
+void
+hub_busy(struct sim *s, const char *name, int64_t lasts)
+{
+	struct hub_row row = hub_row(s, name);
+
+	if (!row.there || sim_doubt_is("children-conflict", "no"))
+		return;
+	if (row.busy < sim_now(s) + lasts)
+		row.busy = sim_now(s) + lasts;
+	hub_row_keep(s, name, &row);
+}
+
+void
+hub_deployed(struct sim *s, const char *name, bool fresh, int64_t over)
+{
+	struct hub_row row = hub_row(s, name);
+
+	if (!row.there || row.gone)
+		return;
+	if (fresh)
+		row.active = over;
+	row.busy = over;
+	hub_row_keep(s, name, &row);
 }
 
 jv
@@ -642,7 +725,6 @@ hub_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 	jv list = jv_path(jv_copy(body), "properties.authorizationPolicies");
 	jv out = jv_null();
 
-	d.system_trusted = how == ARM_SEED || had_system_identity(old);
 	if (!draft_refused(&d)) {
 		out = hub_body(&d, body, region);
 		if (!hub_row(s, id->name[0]).there)
@@ -686,18 +768,25 @@ jv
 hub_view(struct sim *s, const struct arm_id *id, const char *api, jv stored)
 {
 	struct hub_row row = hub_row(s, id->name[0]);
-	const char *state = state_of(s, &row);
+	struct failover_turns turns = failover_turns(s, id->name[0]);
+	const char *state = state_of(s, id->name[0], &row);
 	jv props = arm_member(stored, "properties");
 
 	props = jv_put(props, "state", jv_string(state));
-	if (strcmp(state, "Active") != 0)
+	if (strcmp(state, "Active") != 0 &&
+	    (strcmp(state, "FailingOver") != 0 ||
+		sim_doubt_is("failover-provisioning", "FailingOver")))
 		props = jv_put(props, "provisioningState", jv_string(state));
+	if (turns.locations % 2)
+		props = jv_put(
+		    props, "locations", turned(arm_member(props, "locations")));
 	if (strcmp(state, "Activating") == 0)
 		props = jv_without(props, "hostName");
 	else
 		props = jv_put(props, "eventHubEndpoints",
-		    with_endpoint(
-			s, id, arm_member(props, "eventHubEndpoints")));
+		    with_endpoint(s, id, turns.endpoint,
+			arm_member(props, "eventHubEndpoints")));
+	stored = with_age(stored);
 	/* Cosmos DB endpoints came with the previews of 2022 (CONTRACT 1). */
 	if (api && strcmp(api, "2022") < 0) {
 		jv routing = arm_member(props, "routing"),

@@ -145,8 +145,8 @@ accepted(struct sim *s, const struct arm_id *id, jv sent, jv stored, jv old)
 	return jv_without(out, "etag");
 }
 
-static char *
-operation_base(const char *region)
+char *
+hub_operation_base(const char *region)
 {
 	return xasprintf("/subscriptions/" SIM_SUBSCRIPTION
 			 "/providers/Microsoft.Devices/locations/%s"
@@ -158,6 +158,7 @@ static void
 hub_put_whole(struct sim *s, const struct sim_request *q, struct sim_reply *r,
     const struct arm_id *id, const char *api, jv body, jv old)
 {
+	bool fresh = !jv_is_valid(old);
 	jv sent = jv_copy(body),
 	   now = arm_put_as(s, id->id, api, body, ARM_SLOW);
 	char *region, *base;
@@ -169,8 +170,9 @@ hub_put_whole(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		return;
 	}
 	region = arm_text(now, "location");
-	base = operation_base(region);
-	arm_operation(s, q, r, 201, base, jv_null(), true, false);
+	base = hub_operation_base(region);
+	arm_operation_for(s, q, r, 201, base, jv_null(), true, false,
+	    arm_lasts(s, fresh ? WORK_CREATE : WORK_UPDATE));
 	arm_answer(r, 201,
 	    accepted(s, id, sent, now,
 		jv_is_valid(old) ? old : (jv_free(old), jv_null())));
@@ -196,19 +198,23 @@ hub_put_http(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 
 		jv_free(old);
 		/* The answer to PUT has the name once more inside. */
-		if (jv_is_valid(out))
+		if (jv_is_valid(out)) {
+			hub_busy(s, id->name[0], arm_lasts(s, WORK_CHILD));
 			out = jv_put(out, "properties",
 			    jv_put(arm_member(out, "properties"), "properties",
 				jv_put(jv_object(), "name",
 				    jv_string(id->name[2]))));
+		}
 		arm_answer_or(r, 200, out);
 	} else {
 		bool fresh = !jv_is_valid(old);
 
 		jv_free(old);
-		arm_answer_or(r, fresh ? 201 : 200,
-		    arm_put_as(s, id->id, api, body,
-			match == 1 ? ARM_SEED : ARM_SETTLED));
+		old = arm_put_as(s, id->id, api, body,
+		    match == 1 ? ARM_SEED : ARM_SETTLED);
+		if (jv_is_valid(old))
+			hub_busy(s, id->name[0], arm_lasts(s, WORK_CHILD));
+		arm_answer_or(r, fresh ? 201 : 200, old);
 	}
 }
 
@@ -231,16 +237,18 @@ hub_delete(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	} else if (id->kind == &hub_kinds[0]) {
 		struct hub_row row = hub_row(s, id->name[0]);
 
-		row.gone = sim_now(s) + s->operation_ms;
+		row.gone = sim_now(s) + arm_lasts(s, WORK_DELETE);
 		hub_row_keep(s, id->name[0], &row);
-		base = operation_base(region);
-		arm_operation(s, q, r, 202, base, jv_null(), true, true);
+		base = hub_operation_base(region);
+		arm_operation_for(s, q, r, 202, base, jv_null(), true, true,
+		    arm_lasts(s, WORK_DELETE));
 		free(base);
 	} else if (strcasecmp(id->name[id->depth - 1], "$Default") == 0) {
 		sim_error(r, 400, "BadRequest",
 		    "The consumer group $Default cannot be deleted.");
 	} else {
 		(void)arm_delete(s, id->key);
+		hub_busy(s, id->name[0], arm_lasts(s, WORK_CHILD));
 		r->status = 200;
 	}
 	jv_free(stored);
@@ -343,6 +351,78 @@ health(jv stored)
 	}
 	jv_free(all);
 	return jv_put(jv_object(), "value", list);
+}
+
+/* -- while the hub is not itself ----------------------------------------- */
+
+/* POST HUB/listkeys, POST HUB/IotHubKeys/{policy}/listkeys, and whatever is
+ * asked about consumer groups. */
+static bool
+may_hang(const struct sim_request *q)
+{
+	char *first = sim_segment(q, 8), *third = sim_segment(q, 10);
+	bool is = first && (strcasecmp(first, "listkeys") == 0 ||
+			       strcasecmp(first, "eventHubEndpoints") == 0 ||
+			       (strcasecmp(first, "IotHubKeys") == 0 && third));
+
+	free(first);
+	free(third);
+	return is;
+}
+
+/* Verifying a certificate and the like; PUT and DELETE ask for themselves, as
+ * deployments do. */
+static bool
+changes(const struct sim_request *q)
+{
+	char *first = sim_segment(q, 8);
+	bool is =
+	    strcmp(q->method, "PATCH") == 0 ||
+	    (strcmp(q->method, "POST") == 0 && first &&
+		strcasecmp(first, "certificates") == 0);
+
+	free(first);
+	return is;
+}
+
+/* Between its cut and being Active, for half of the time (CONTRACT 6). */
+static bool
+is_missing(struct sim *s, const struct sim_request *q, const struct failover *f)
+{
+	int64_t now = sim_now(s);
+
+	return sim_doubt_is("failover-get", "missing") &&
+	       sim_segments(q) == 8 && strcmp(q->method, "GET") == 0 &&
+	       now >= f->cut && now < f->cut + (f->active - f->cut) / 2;
+}
+
+bool
+hub_gate(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const struct arm_id *id)
+{
+	struct failover f = failover_last(s, id->name[0]);
+	jv busy;
+
+	if (changes(q)) {
+		busy = hub_ready(s, id->name[0]);
+		if (!jv_is_valid(busy)) {
+			arm_refuse(r, busy);
+			return true;
+		}
+		jv_free(busy);
+	}
+	if (!f.there || sim_now(s) >= f.active)
+		return false;
+	if (is_missing(s, q, &f)) {
+		arm_refuse(r, arm_not_found(id));
+		return true;
+	}
+	if (!may_hang(q))
+		return false;
+	r->hang = sim_doubt_is("failover-keys", "hang");
+	if (sim_doubt_is("failover-keys", "delay"))
+		r->delay_ms = (long)sim_until(s, f.active);
+	return r->hang;
 }
 
 bool

@@ -31,6 +31,8 @@ struct hub_row hub_row(struct sim *s, const char *name);
 void hub_row_keep(struct sim *s, const char *name, const struct hub_row *row);
 /* 409002 while something is under way (CONTRACT 4.2); null: change it. */
 jv hub_ready(struct sim *s, const char *name);
+/* It can be changed again after that long. */
+void hub_busy(struct sim *s, const char *name, int64_t lasts);
 
 struct sku {
 	const char *name, *tier;
@@ -68,7 +70,6 @@ struct draft {
 	jv identity; /* of the new hub */
 	jv secrets;  /* rows for the secret table */
 	const struct sku *sku;
-	bool system_trusted; /* the system identity can have its roles */
 	jv wrong;            /* the first refusal; null: none yet */
 };
 bool draft_refused(const struct draft *d);
@@ -121,8 +122,9 @@ void target_container(struct endpoint *e, const char *account);
 void target_bus_key(struct endpoint *e, const char *account, const char *entity,
     const char *policy, char **secret);
 void target_storage_key(struct endpoint *e, const char *account, char **secret);
-/* Who writes to an endpoint without a key (CONTRACT 4.1, 5). */
-void target_identity(struct endpoint *e);
+/* Who writes to an endpoint without a key (CONTRACT 4.1, 5): has it the role
+ * on what is there? */
+void target_identity(struct endpoint *e, const char *account);
 /* The key of KEY/KIND/NAME if it is there, or NULL. */
 char *target_below(
     struct sim *s, const char *key, const char *kind, const char *name);
@@ -169,6 +171,9 @@ bool routes_test(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const struct arm_id *id, const char *what);
 
 /* -- iothubs.c ----------------------------------------------------------- */
+
+/* Where the operations of a hub in that region are polled; malloc'd. */
+char *hub_operation_base(const char *region);
 
 /* 1: If-Match fits, 0: there is none, -1: it does not fit.  Borrows. */
 int hub_if_match(const struct sim_request *q, jv stored);

@@ -1,6 +1,9 @@
 /* store.c: all state, in SQLite; see store.h and sim.h. */
 #include "store.h"
 
+#include "failover.h"
+#include "roles.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -114,7 +117,8 @@ store_open(struct sim *s, const char *file, const char *dir, bool *fresh,
 	static const char own_schema[] = "CREATE TABLE IF NOT EXISTS note "
 					 "(name TEXT PRIMARY KEY, value TEXT)";
 	const char *const schemas[] = { own_schema, arm_schema, registry_schema,
-		deploy_schema, blob_schema, jobs_schema };
+		deploy_schema, blob_schema, jobs_schema, failover_schema,
+		roles_schema };
 	int result = -1;
 
 	s->store = xcalloc(1, sizeof *s->store);
