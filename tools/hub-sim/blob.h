@@ -59,4 +59,8 @@ enum blob_result blob_upload_end(
     struct sim *s, int64_t upload, const char *container_uri, const char *name);
 void blob_upload_drop(struct sim *s, int64_t upload);
 
+/* The connection string (CONTRACT 17.4) of the account that was made first;
+ * malloc'd, NULL: there is none. */
+char *blob_connection_string(struct sim *s);
+
 #endif

@@ -16,6 +16,9 @@
 #include "arm.h"
 #include "blob.h"
 
+/* The account of the emulator (CONTRACT 17.5), in path style. */
+#define BLOB_EMULATOR "devstoreaccount1"
+
 enum {
 	BLOB_CHUNK = 262144, /* bytes of one row of content */
 	BLOB_BLOCKS_MAX = 50000,

@@ -14,8 +14,7 @@
 #include "store.h"
 
 /* Public and fixed (CONTRACT 17.5). */
-static const char emulator_name[] = "devstoreaccount1",
-		  emulator_key[] = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ"
+static const char emulator_key[] = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ"
 				   "6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw"
 				   "==";
 
@@ -62,7 +61,7 @@ blob_account_find(struct sim *s, const char *name, struct blob_account *out)
 	if (strlen(name) >= sizeof out->name)
 		return false;
 	memcpy(out->name, name, strlen(name) + 1);
-	out->emulator = strcmp(name, emulator_name) == 0;
+	out->emulator = strcmp(name, BLOB_EMULATOR) == 0;
 	out->key =
 	    out->emulator
 		? xasprintf("/%s", name)
@@ -537,4 +536,28 @@ blob_tick(struct sim *s)
 		(void)sim_step(s, q);
 	}
 	return store_failed(s) ? 1000 : 0; /* a full disk needs time */
+}
+
+char *
+blob_connection_string(struct sim *s)
+{
+	sqlite3_stmt *q = sim_sql(s,
+	    "SELECT name FROM resource WHERE type ="
+	    " 'microsoft.storage/storageaccounts' ORDER BY n LIMIT 1");
+	struct blob_account a;
+	char *name, *text = NULL, key[96];
+
+	if (sim_step(s, q) != SQLITE_ROW)
+		return NULL;
+	name = span_dup(sim_column(q, 0));
+	if (blob_account_find(s, name, &a) && blob_account_key(s, &a, 0, key))
+		text =
+		    xasprintf("DefaultEndpointsProtocol=https;AccountName=%s;"
+			      "AccountKey=%s;BlobEndpoint=https://"
+			      "%s.blob.core.windows.net/;EndpointSuffix="
+			      "core.windows.net",
+			name, key, name);
+	blob_account_free(&a);
+	free(name);
+	return text;
 }

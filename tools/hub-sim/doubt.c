@@ -53,6 +53,10 @@ static const struct doubt {
 	{ "query-lag", "off|on",
 	    "14: whether queries still find a device that was deleted, and a "
 	    "new one late" },
+	{ "configuration-tie", "newest|oldest",
+	    "15: which of two configurations of one priority wins" },
+	{ "twin-configurations", "absent|shown",
+	    "13, 14: whether a twin tells which configurations it has" },
 	{ "twin-metadata", "ignored|refused",
 	    "13: what a PATCH does with $metadata and $version in its body" },
 	{ "reported-on-create", "applied|ignored",
@@ -141,6 +145,9 @@ static const struct doubt {
 	    "exported parameters" },
 	{ "not-found-code", "ResourceNotFound|NotFound",
 	    "3.1: the code of Resource Manager's 404" },
+	{ "append-block-max", "version|4",
+	    "17.3: whether a version from 2022-11-02 appends 100 MiB at once "
+	    "or 4 as the older ones" },
 	{ "forbidden-code", "AuthorizationFailed|Forbidden",
 	    "2: the code of Resource Manager's 403" },
 };

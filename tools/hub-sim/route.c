@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "blobroom.h"
 #include "jobs.h"
 #include "store.h"
 
@@ -72,6 +73,8 @@ here_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 	else if (first && (strcasecmp(first, "adfs") == 0 ||
 			      strcasecmp(first, SIM_TENANT) == 0))
 		entra_handle(s, q, r);
+	else if (first && strcasecmp(first, BLOB_EMULATOR) == 0)
+		blob_handle(s, q, r);
 	else
 		control_handle(s, q, r);
 	free(first);
@@ -134,14 +137,21 @@ sim_route(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 		    q->host);
 }
 
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 int64_t
 sim_tick(struct sim *s)
 {
-	int64_t next = -1;
+	int64_t next;
 
 	s->wake = false;
 	store_begin(s);
-	next = jobs_tick(s);
+	next = earlier(jobs_tick(s), blob_tick(s));
+	next = earlier(next, configurations_tick(s));
 	(void)store_commit(s);
 	return next;
 }
