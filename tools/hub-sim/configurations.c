@@ -1,15 +1,13 @@
 /*
- * configurations.c: configurations are stored and returned (CONTRACT 15).
- *
- * Not simulated: that the hub applies a configuration's content to the devices
- * its target condition selects, and counts them.  What applies content at once
- * to one Edge device (applyConfigurationContent) is here.
+ * configurations.c: the calls on configurations (CONTRACT 15), and what
+ * applies content at once to one Edge device (applyConfigurationContent).
+ * targets.c applies them in the background.
  */
 #include "registry.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum { MAX_CONFIGURATIONS = 100, MAX_FREE = 10, MAX_ID = 128 };
 
@@ -36,6 +34,55 @@ or_text(struct buf *out, const char *name, struct span text, const char *none)
 	buf_span(out, text.len ? text : span_of(none));
 }
 
+/* What the hub counts by itself, in its own words (CONTRACT 15). */
+static void
+add_system_queries(struct buf *out, sqlite3_stmt *q)
+{
+	struct buf query = BUF_INIT;
+	struct span id = sim_column(q, 0), content = sim_column(q, 6);
+	char *condition = json_string(sim_column(q, 7));
+	const char *c = condition ? condition : "";
+	bool edge = object_get(content, "modulesContent").at,
+	     any = strcmp(c, "*") == 0;
+	static const char *const more[] = { "reportedFailedCount", " != 200",
+		"reportedSuccessfulCount", " = 200" };
+
+	if (strncasecmp(c, "from ", 5) == 0)
+		buf_printf(&query, "select deviceId, moduleId %s", c);
+	else if (any)
+		buf_printf(&query, "select deviceId from devices%s",
+		    edge ? " where capabilities.iotEdge = true" : "");
+	else
+		buf_printf(&query, "select deviceId from devices where %s%s",
+		    edge ? "capabilities.iotEdge = true and " : "", c);
+	buf_text(out, "\"targetedCount\":");
+	buf_json(out, query.at, query.len);
+	buf_clear(&query);
+	buf_printf(&query, "select deviceId%s from devices%s where %s",
+	    object_get(content, "moduleContent").at ? ", moduleId" : "",
+	    object_get(content, "deviceContent").at ? "" : ".modules",
+	    edge ? "moduleId = '$edgeAgent' and " : "");
+	buf_printf(&query, "configurations.[[%.*s]].status = 'Applied'",
+	    (int)id.len, id.at);
+	buf_text(out, ",\"appliedCount\":");
+	buf_json(out, query.at, query.len);
+	for (int i = 0; edge && i < 4; i += 2) {
+		struct buf one = BUF_INIT;
+
+		buf_span(&one, buf_peek(&query));
+		buf_printf(&one,
+		    " and properties.desired.$version = "
+		    "properties.reported.lastDesiredVersion and "
+		    "properties.reported.lastDesiredStatus.code%s",
+		    more[i + 1]);
+		buf_printf(out, ",\"%s\":", more[i]);
+		buf_json(out, one.at, one.len);
+		buf_free(&one);
+	}
+	buf_free(&query);
+	free(condition);
+}
+
 static void
 show(sqlite3_stmt *q, struct buf *out)
 {
@@ -55,18 +102,28 @@ show(sqlite3_stmt *q, struct buf *out)
 	buf_printf(out, ",\"createdTimeUtc\":\"%s\"", created);
 	buf_printf(out, ",\"lastUpdatedTimeUtc\":\"%s\"", updated);
 	or_text(out, ",\"priority\":", sim_column(q, 8), "0");
-	buf_text(out, ",\"systemMetrics\":{\"results\":{\"targetedCount\":0,"
-		      "\"appliedCount\":0},\"queries\":{}},"
-		      "\"metrics\":{\"results\":{},\"queries\":");
+	or_text(out, ",\"systemMetrics\":{\"results\":", sim_column(q, 10),
+	    "{\"targetedCount\":0,\"appliedCount\":0}");
+	buf_text(out, ",\"queries\":{");
+	add_system_queries(out, q);
+	or_text(out, "}},\"metrics\":{\"results\":", sim_column(q, 11), "{}");
+	buf_text(out, ",\"queries\":");
 	buf_span(out, queries.at ? queries : span_of("{}"));
 	buf_printf(out, "},\"etag\":\"%s\"}", etag);
 }
 
+/* With what was counted last. */
+#define COUNTED                                                         \
+	COLUMNS ", (SELECT system FROM target_number AS n WHERE n.hub " \
+		"= c.hub AND n.id = c.id), (SELECT custom FROM "        \
+		"target_number AS n WHERE n.hub = c.hub AND n.id = c.id)"
+
 static sqlite3_stmt *
 find(struct visit *v, const char *id)
 {
-	sqlite3_stmt *q = sim_sql(v->s,
-	    "SELECT " COLUMNS " FROM configuration WHERE hub = ? AND id = ?");
+	sqlite3_stmt *q =
+	    sim_sql(v->s, "SELECT " COUNTED
+			  " FROM configuration AS c WHERE hub = ? AND id = ?");
 
 	sim_bind(q, 1, v->hub.name);
 	sim_bind(q, 2, id);
@@ -103,8 +160,8 @@ list(struct visit *v)
 	char *top = sim_query(v->q, "top");
 	long most = top && *top ? strtol(top, NULL, 10) : MAX_CONFIGURATIONS;
 	sqlite3_stmt *q = sim_sql(v->s,
-	    "SELECT " COLUMNS " FROM configuration WHERE hub = ? ORDER BY id "
-	    "LIMIT ?");
+	    "SELECT " COUNTED
+	    " FROM configuration AS c WHERE hub = ? ORDER BY id LIMIT ?");
 	struct buf body = BUF_INIT;
 
 	sim_bind(q, 1, v->hub.name);
@@ -122,25 +179,66 @@ list(struct visit *v)
 	return 0;
 }
 
-/* Exactly one kind of content; an Edge deployment needs its agent unless it
- * is a layer. */
+static int
+check_keys(struct span content, struct refusal *f)
+{
+	struct each e;
+
+	for (each_begin(&e, content); each_next(&e);) {
+		struct content_key key;
+
+		if (!content_key(e.name, &key))
+			return refuse(f, BAD_CONTENT,
+			    "'%.*s' is not properties.desired nor a path "
+			    "below it",
+			    e.name.len > 200 ? 200 : (int)e.name.len,
+			    e.name.at);
+	}
+	return 0;
+}
+
+/* A base deployment names the agent; a layer has paths only. */
+static int
+check_modules(struct span modules, struct refusal *f)
+{
+	bool layer = true;
+	struct each e, k;
+
+	for (each_begin(&e, modules); each_next(&e);) {
+		if (check_keys(e.value, f))
+			return -1;
+		for (each_begin(&k, e.value); each_next(&k);)
+			layer = layer && !span_is(k.name, "properties.desired");
+	}
+	if (!layer && !object_get(modules, "$edgeAgent").at)
+		return refuse(
+		    f, BAD_CONTENT, "A deployment needs the module $edgeAgent");
+	return 0;
+}
+
+/* Exactly one kind of content. */
 static int
 check_content(struct span content, struct refusal *f)
 {
 	static const char *const kinds[] = { "deviceContent", "moduleContent",
 		"modulesContent" };
-	int n = 0;
+	struct span found = { NULL, 0 };
+	int n = 0, which = 0;
 
 	for (int i = 0; i < 3; i++) {
 		struct span kind = object_get(content, kinds[i]);
 
-		n += kind.len && *kind.at == '{';
+		if (!kind.len || *kind.at != '{')
+			continue;
+		found = kind;
+		which = i;
+		n++;
 	}
 	if (n != 1)
 		return refuse(f, BAD_CONTENT,
 		    "Exactly one of deviceContent, moduleContent and "
 		    "modulesContent is needed");
-	return 0;
+	return which == 2 ? check_modules(found, f) : check_keys(found, f);
 }
 
 static int
@@ -190,6 +288,7 @@ create(struct visit *v, const char *id, struct span body, struct refusal *f)
 	bind_member(q, 8, body, "priority");
 	bind_member(q, 9, body, "metrics");
 	(void)sim_step(v->s, q);
+	configurations_changed(v);
 	return 0;
 }
 
@@ -213,6 +312,7 @@ update(struct visit *v, const char *id, struct span body, struct refusal *f)
 	sim_bind(q, 6, v->hub.name);
 	sim_bind(q, 7, id);
 	(void)sim_step(v->s, q);
+	configurations_changed(v);
 	return 0;
 }
 
@@ -233,6 +333,48 @@ check_condition(struct span body, struct refusal *f)
 	return result;
 }
 
+static int
+check_priority(struct span body, struct refusal *f)
+{
+	struct span priority = object_get(body, "priority");
+
+	if (!priority.at || json_kind_of(priority) == JSON_NULL)
+		return 0;
+	if (json_kind_of(priority) == JSON_NUMBER && priority.len < 11 &&
+	    !memchr(priority.at, '.', priority.len) &&
+	    !memchr(priority.at, 'e', priority.len) &&
+	    !memchr(priority.at, '-', priority.len))
+		return 0;
+	return refuse(f, ARGUMENT_INVALID,
+	    "The priority must be a number that is not negative");
+}
+
+int
+configuration_write(struct visit *v, const char *id, struct span body,
+    const char *match, struct refusal *f)
+{
+	sqlite3_stmt *there;
+	char etag[40];
+
+	if (json_kind_of(body) != JSON_OBJECT)
+		return refuse(f, NOT_PARSED, "An object was expected");
+	if (check_id(id, f) || check_condition(body, f) ||
+	    check_priority(body, f))
+		return -1;
+	there = find(v, id);
+	if (!match)
+		return there ? refuse(f, CONFIGURATION_EXISTS,
+				   "Configuration with id '%s' already exists",
+				   id)
+			     : create(v, id, body, f);
+	if (!there)
+		return missing(f, id);
+	etag_text(sqlite3_column_int64(there, 1), etag);
+	if (etag_matches(match, etag) != 1)
+		return refuse(f, PRECONDITION, "ETag mismatch");
+	return update(v, id, body, f);
+}
+
 /* An unquoted If-Match is not seen at all: a misleading 409 follows. */
 static int
 put(struct visit *v, const char *id, struct refusal *f)
@@ -240,44 +382,24 @@ put(struct visit *v, const char *id, struct refusal *f)
 	struct json body = { .count = 0 };
 	struct json_fault why;
 	const char *match = v->q->header(v->q, "if-match");
-	bool quoted = match && *match == '"' && strcmp(match, "\"\"") != 0;
-	sqlite3_stmt *there;
-	char etag[40];
-	int result = -1;
+	int result;
 
-	if (json_scan(v->q->body, &body, &why)) {
-		(void)refuse(
+	if (match && strcmp(match, "*") != 0 &&
+	    (*match != '"' || strcmp(match, "\"\"") == 0))
+		match = NULL;
+	if (json_scan(v->q->body, &body, &why))
+		result = refuse(
 		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
-		goto out;
-	}
-	if (check_id(id, f) || check_condition(body.text, f))
-		goto out;
-	if (match && strcmp(match, "*") == 0)
-		quoted = true;
-	there = find(v, id);
-	if (!quoted) {
-		result =
-		    there ? refuse(f, CONFIGURATION_EXISTS,
-				"Configuration with id '%s' already exists", id)
-			  : create(v, id, body.text, f);
-		goto out;
-	}
-	if (!there) {
-		(void)missing(f, id);
-		goto out;
-	}
-	etag_text(sqlite3_column_int64(there, 1), etag);
-	result = etag_matches(match, etag) == 1
-		     ? update(v, id, body.text, f)
-		     : refuse(f, PRECONDITION, "ETag mismatch");
-out:
+	else
+		result = configuration_write(v, id, body.text, match, f);
 	json_free(&body);
 	return result ? -1 : reply_one(v, id, f);
 }
 
-static int delete (struct visit *v, const char *id, struct refusal *f)
+int
+configuration_delete(
+    struct visit *v, const char *id, const char *match, struct refusal *f)
 {
-	const char *match = v->q->header(v->q, "if-match");
 	sqlite3_stmt *q = find(v, id);
 	char etag[40];
 
@@ -290,6 +412,14 @@ static int delete (struct visit *v, const char *id, struct refusal *f)
 	sim_bind(q, 1, v->hub.name);
 	sim_bind(q, 2, id);
 	(void)sim_step(v->s, q);
+	configurations_changed(v);
+	return 0;
+}
+
+static int delete (struct visit *v, const char *id, struct refusal *f)
+{
+	if (configuration_delete(v, id, v->q->header(v->q, "if-match"), f))
+		return -1;
 	v->r->status = 204;
 	return 0;
 }
@@ -376,62 +506,84 @@ configurations_handle(struct visit *v)
 	free(id);
 }
 
-/*
- * applyConfigurationContent: "properties.desired" replaces all of it,
- * "properties.desired.a.b" sets what that path leads to.
- */
-static int
-apply_to(struct visit *v, const char *id, const char *module,
-    struct span content, struct refusal *f)
+bool
+content_key(struct span name, struct content_key *key)
 {
 	static const char root[] = "properties.desired";
-	struct row row;
-	struct buf now = BUF_INIT, next = BUF_INIT;
-	struct each e;
-	int result = -1;
+	struct span quoted = { name.at - 1, name.len + 2 };
+	char *rest = key->text;
+	int n = 0;
 
-	if (!row_find(v, id, module, &row))
-		return row_missing(v, id, module, f);
-	buf_span(&now, row.desired);
-	for (each_begin(&e, content); each_next(&e);) {
-		const char *path[12];
-		char name[1024], *rest = name;
-		int n = 0;
-
-		(void)snprintf(
-		    name, sizeof name, "%.*s", (int)e.name.len, e.name.at);
-		if (strncmp(name, root, sizeof root - 1) != 0)
-			continue;
-		rest += sizeof root - 1;
-		while (*rest == '.' && n < 11) {
-			*rest++ = '\0';
-			path[n++] = rest;
-			rest += strcspn(rest, ".");
-		}
-		path[n] = NULL;
-		buf_clear(&next);
-		if (n == 0)
-			buf_span(&next, e.value);
-		else if (json_set_path(buf_peek(&now), path, e.value, &next)) {
-			(void)refuse(f, BAD_CONTENT,
-			    "The path '%.*s' leads through something that is "
-			    "no object",
-			    (int)e.name.len, e.name.at);
-			goto out;
-		}
-		buf_clear(&now);
-		buf_span(&now, buf_peek(&next));
+	key->path[0] = NULL;
+	if (copy_string(quoted, key->text, sizeof key->text) ||
+	    strncmp(rest, root, sizeof root - 1) != 0)
+		return false;
+	rest += sizeof root - 1;
+	while (*rest == '.' && n < 15) {
+		*rest++ = '\0';
+		if (!*rest || *rest == '.')
+			return false;
+		key->path[n++] = rest;
+		rest += strcspn(rest, ".");
 	}
-	result = twin_set_desired(v, &row, buf_peek(&now), f);
-out:
-	buf_free(&now);
+	key->path[n] = NULL;
+	return *rest == '\0';
+}
+
+/* "properties.desired" replaces all of it, "properties.desired.a.b" sets what
+ * that path leads to. */
+int
+content_set(struct span now, struct span content, struct buf *out)
+{
+	struct buf one = BUF_INIT, next = BUF_INIT;
+	struct content_key key;
+	struct each e;
+	int result = 0;
+
+	buf_span(&one, now);
+	for (each_begin(&e, content); result == 0 && each_next(&e);) {
+		struct buf swap = one;
+
+		if (!content_key(e.name, &key))
+			continue;
+		buf_clear(&next);
+		if (!key.path[0])
+			buf_span(&next, e.value);
+		else if (json_set_path(
+			     buf_peek(&one), key.path, e.value, &next))
+			result = -1;
+		one = next;
+		next = swap;
+	}
+	if (result == 0)
+		buf_span(out, buf_peek(&one));
+	buf_free(&one);
 	buf_free(&next);
 	return result;
 }
 
-/* Modules that a deployment names and that are not there yet are made. */
 static int
-make_module(
+apply_to(struct visit *v, const char *id, const char *module,
+    struct span content, struct refusal *f)
+{
+	struct row row;
+	struct buf next = BUF_INIT;
+	int result;
+
+	if (!row_find(v, id, module, &row))
+		return row_missing(v, id, module, f);
+	if (content_set(row.desired, content, &next))
+		result = refuse(f, BAD_CONTENT,
+		    "A path of the content leads through something that is "
+		    "no object");
+	else
+		result = twin_set_desired(v, &row, buf_peek(&next), true, f);
+	buf_free(&next);
+	return result;
+}
+
+int
+deployed_module(
     struct visit *v, const char *id, const char *module, struct refusal *f)
 {
 	struct entry e;
@@ -449,23 +601,22 @@ make_module(
 	return identity_create(v, &e, f);
 }
 
-static int
-make_modules_of(
-    struct visit *v, const char *id, struct span content, struct refusal *f)
+/* agent: the desired properties of $edgeAgent. */
+int
+deployed_modules(
+    struct visit *v, const char *id, struct span agent, struct refusal *f)
 {
-	static const char *const way[] = { "$edgeAgent", "properties.desired",
-		"modules", NULL };
-	struct span modules;
+	struct span modules = object_get(agent, "modules");
 	struct each e;
 
-	if (json_get(content, way, &modules, NULL) != 1)
+	if (!modules.at)
 		return 0;
 	for (each_begin(&e, modules); each_next(&e);) {
 		char name[136];
 
 		(void)snprintf(
 		    name, sizeof name, "%.*s", (int)e.name.len, e.name.at);
-		if (make_module(v, id, name, f))
+		if (deployed_module(v, id, name, f))
 			return -1;
 	}
 	return 0;
@@ -490,14 +641,17 @@ apply_body(struct visit *v, const char *id, struct span body, struct refusal *f)
 		return -1;
 	if (!modules.at)
 		return 0;
-	if (make_modules_of(v, id, modules, f))
+	if (deployed_modules(v, id,
+		object_get(
+		    object_get(modules, "$edgeAgent"), "properties.desired"),
+		f))
 		return -1;
 	for (each_begin(&e, modules); each_next(&e);) {
 		char name[136];
 
 		(void)snprintf(
 		    name, sizeof name, "%.*s", (int)e.name.len, e.name.at);
-		if (make_module(v, id, name, f) ||
+		if (deployed_module(v, id, name, f) ||
 		    apply_to(v, id, name, e.value, f))
 			return -1;
 	}

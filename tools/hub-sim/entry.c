@@ -5,6 +5,7 @@
 #include "registry.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <strings.h>
 
 enum { MAX_ID = 128, MAX_REASON = 128 };
@@ -238,6 +239,18 @@ read_edge(struct span value, struct entry *e)
 	return 0;
 }
 
+/* The official enumeration has numbers too (CONTRACT 16.3). */
+static int
+read_mode(struct span value, struct entry *e)
+{
+	if (json_kind_of(value) != JSON_NUMBER)
+		return copy_string(value, e->mode, sizeof e->mode);
+	(void)snprintf(
+	    e->mode, sizeof e->mode, "%.*s", value.len > 8 ? 8 : (int)value.len,
+	    value.at);
+	return 0;
+}
+
 static int
 read_member(
     struct each *m, enum entry_form form, struct entry *e, struct refusal *f)
@@ -254,6 +267,7 @@ read_member(
 		return read_authentication(value, e, f);
 	} else if (name_is(name, "status")) {
 		bad = read_status(value, &e->disabled);
+		e->has_status = !is_null(value);
 	} else if (name_is(name, "statusReason")) {
 		bad = read_text(value, &e->reason);
 	} else if (name_is(name, "capabilities")) {
@@ -271,7 +285,7 @@ read_member(
 	} else if (name_is(name, "twinETag")) {
 		bad = copy_string(value, e->twin_etag, sizeof e->twin_etag);
 	} else if (name_is(name, "importMode")) {
-		bad = copy_string(value, e->mode, sizeof e->mode);
+		bad = read_mode(value, e);
 	} else if (name_is(name, "tags")) {
 		e->tags = value;
 		if (is_null(value))

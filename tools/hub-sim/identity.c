@@ -6,6 +6,8 @@
  */
 #include "registry.h"
 
+#include "targets.h"
+
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,10 +34,12 @@ const char registry_schema[] =
     /* What a query goes on showing of devices that are gone. */
     "CREATE TABLE IF NOT EXISTS ghost (hub TEXT NOT NULL, id TEXT NOT NULL,"
     " until INTEGER NOT NULL, twin TEXT NOT NULL);"
+    "CREATE INDEX IF NOT EXISTS ghost_until ON ghost (until);"
     "CREATE TABLE IF NOT EXISTS configuration (hub TEXT NOT NULL,"
     " id TEXT NOT NULL, etag INTEGER NOT NULL, created INTEGER NOT NULL,"
     " updated INTEGER NOT NULL, schema TEXT, labels TEXT, content TEXT,"
-    " condition TEXT, priority TEXT, metrics TEXT, PRIMARY KEY (hub, id))";
+    " condition TEXT, priority TEXT, metrics TEXT, PRIMARY KEY (hub, "
+    "id));" TARGETS_SCHEMA;
 
 static struct span
 column(sqlite3_stmt *stmt, int i)
@@ -189,7 +193,10 @@ row_insert(struct visit *v, const struct row *row)
 	(void)sqlite3_bind_int64(q, i++, row->desired_version);
 	(void)sqlite3_bind_int64(q, i++, row->reported_version);
 	(void)sqlite3_bind_int64(q, i++, row->born);
-	return sim_step(v->s, q);
+	i = sim_step(v->s, q);
+	if (i == SQLITE_DONE)
+		configurations_mark(v, sqlite3_last_insert_rowid(v->s->db));
+	return i;
 }
 
 static void
@@ -602,6 +609,9 @@ identity_update(struct visit *v, const struct entry *e, const char *match,
 	row.managed = e->managed;
 	set_authentication(v, &row, e, &made);
 	row_save_identity(v, &row);
+	/* It may be an Edge device now. */
+	if (row.scope.at == made.scope)
+		configurations_mark(v, row.seq);
 	buf_wipe(&made.key1);
 	buf_wipe(&made.key2);
 	return 0;
@@ -617,6 +627,9 @@ keep_ghost(struct visit *v, const struct row *row)
 	if (row->module.len || sim_doubt_is("query-lag", "off"))
 		return;
 	twin_text(row, &twin);
+	q = sim_sql(v->s, "DELETE FROM ghost WHERE until < ?");
+	(void)sqlite3_bind_int64(q, 1, v->now);
+	(void)sim_step(v->s, q);
 	q = sim_sql(v->s, "INSERT INTO ghost VALUES (?, ?, ?, ?)");
 	sim_bind(q, 1, v->hub.name);
 	sim_bind_span(q, 2, row->id);
@@ -650,6 +663,7 @@ identity_delete(struct visit *v, const char *id, const char *module,
 		    etag_matches(match, etag) ? "Etag missing"
 					      : "ETag mismatch");
 	keep_ghost(v, &row);
+	configurations_unmark(v, id, module);
 	if (*module)
 		q = sim_sql(v->s,
 		    "DELETE FROM registry WHERE hub = ? AND id = ? "
@@ -698,15 +712,13 @@ text_or_null(struct buf *out, const char *name, struct span text)
 	}
 }
 
-static void
-add_authentication(const struct row *row, struct buf *out)
+void
+authentication_text(const struct row *row, struct buf *out)
 {
 	static const char *const types[] = { "sas", "selfSigned",
 		"certificateAuthority", "none" };
 
-	text_or_null(out,
-	    ",\"authentication\":{\"symmetricKey\":{\"primaryKey\":",
-	    row->key1);
+	text_or_null(out, "{\"symmetricKey\":{\"primaryKey\":", row->key1);
 	text_or_null(out, ",\"secondaryKey\":", row->key2);
 	text_or_null(
 	    out, "},\"x509Thumbprint\":{\"primaryThumbprint\":", row->thumb1);
@@ -756,7 +768,8 @@ identity_text(const struct row *row, bool just_made, struct buf *out)
 		text_or_null(out, ",\"statusUpdatedTime\":", span_of(time));
 	buf_text(out, ",\"lastActivityTime\":\"0001-01-01T00:00:00Z\","
 		      "\"cloudToDeviceMessageCount\":0");
-	add_authentication(row, out);
+	buf_text(out, ",\"authentication\":");
+	authentication_text(row, out);
 	if (!module) {
 		buf_text(out, row->edge
 				  ? ",\"capabilities\":{\"iotEdge\":true}"

@@ -18,9 +18,25 @@ enum { MAX_PAGE = 1000, DEFAULT_PAGE = 100 };
 /* Evaluation. */
 
 struct subject {
-	const struct row *row; /* NULL: only text */
-	struct buf text;       /* the twin; made when it is needed */
+	struct visit *v;
+	const struct row *row;     /* NULL: only text */
+	struct buf text;           /* the twin; made when it is needed */
+	struct buf configurations; /* the same */
 };
+
+static void
+subject_reset(struct subject *s)
+{
+	buf_clear(&s->text);
+	buf_clear(&s->configurations);
+}
+
+static void
+subject_free(struct subject *s)
+{
+	buf_free(&s->text);
+	buf_free(&s->configurations);
+}
 
 struct value {
 	struct span json; /* .at NULL: undefined */
@@ -78,6 +94,13 @@ look_up(struct subject *s, const struct path *path)
 			  : is_at(path, 1, "reported") ? row->reported
 						       : span_of("{}");
 		return (struct value){ descend(section, path, 2), false };
+	}
+	if (row && is_at(path, 0, "configurations")) {
+		if (!s->configurations.len)
+			configurations_of(s->v, row->seq, &s->configurations);
+		return (struct value){
+			descend(buf_peek(&s->configurations), path, 1), false
+		};
 	}
 	if (row && !s->text.len)
 		twin_text(row, &s->text);
@@ -202,24 +225,37 @@ is_member(struct subject *s, const struct node *n)
 	return n->negated;
 }
 
+static int evaluate(struct subject *s, const struct node *n);
+
+/* As soon as one decides, the rest is not asked. */
+static int
+evaluate_chain(struct subject *s, const struct node *n)
+{
+	int decisive = n->kind == NODE_OR, result = !decisive;
+
+	for (const struct node *m = n->first; m; m = m->next) {
+		int one = evaluate(s, m);
+
+		if (one == decisive)
+			return decisive;
+		if (one == UNKNOWN)
+			result = UNKNOWN;
+	}
+	return result;
+}
+
 static int
 evaluate(struct subject *s, const struct node *n)
 {
 	struct value v;
-	int a, b, order;
+	int a, order;
 
 	switch (n->kind) {
 	case NODE_AND:
 	case NODE_OR:
-		a = evaluate(s, n->left);
-		if (a == (n->kind == NODE_OR))
-			return a;
-		b = evaluate(s, n->right);
-		if (b == (n->kind == NODE_OR))
-			return b;
-		return a == UNKNOWN || b == UNKNOWN ? UNKNOWN : b;
+		return evaluate_chain(s, n);
 	case NODE_NOT:
-		a = evaluate(s, n->left);
+		a = evaluate(s, n->first);
 		return a == UNKNOWN ? UNKNOWN : !a;
 	case NODE_COMPARE:
 		if (compare(value_of(s, &n->a), value_of(s, &n->b), &order))
@@ -237,6 +273,16 @@ evaluate(struct subject *s, const struct node *n)
 		return kind_of(v) == JSON_TRUE;
 	}
 	return UNKNOWN;
+}
+
+bool
+query_matches(struct visit *v, const struct query *q, const struct row *row)
+{
+	struct subject s = { .v = v, .row = row };
+	bool result = !q->where || evaluate(&s, q->where) == 1;
+
+	subject_free(&s);
+	return result;
 }
 
 /* Answers. */
@@ -274,10 +320,10 @@ add_subject(struct buf *out, const struct query *q, struct subject *s)
 	if (out->len > 1)
 		buf_char(out, ',');
 	if (q->all) {
-		if (s->text.len)
-			buf_span(out, buf_peek(&s->text));
+		if (s->row)
+			twin_show(s->v, s->row, out);
 		else
-			twin_text(s->row, out);
+			buf_span(out, buf_peek(&s->text));
 		return;
 	}
 	buf_char(out, '{');
@@ -292,12 +338,16 @@ add_subject(struct buf *out, const struct query *q, struct subject *s)
 	buf_char(out, '}');
 }
 
+/*
+ * Groups are answered in the order of a hash of what they stand for: a page is
+ * the next few of that order, so no more than those are ever kept, and the
+ * token needs no more than the last hash.
+ */
 struct group {
-	char *key; /* the values it is for, as JSON text, one after another */
+	uint64_t hash;
 	struct buf *shown; /* per item: a plain item's value */
 	double *sum, *least, *most;
 	long *count;
-	struct group *next;
 };
 
 struct run {
@@ -309,7 +359,11 @@ struct run {
 	struct buf out;
 	char id[136], module[136]; /* the last that was answered */
 	int64_t seq;
-	struct group *groups;
+	bool ghosts;          /* that was one */
+	uint64_t last;        /* or the last group's hash */
+	struct group **group; /* a table by hash, open addressing */
+	size_t slots, groups;
+	uint64_t most; /* greater hashes are of a later page */
 };
 
 static bool
@@ -321,45 +375,141 @@ is_aggregate(const struct query *q)
 	return q->groups > 0;
 }
 
-static struct group *
-find_group(struct run *r, struct subject *s)
+static void
+free_group(struct run *r, struct group *g)
 {
-	struct buf key = BUF_INIT;
-	struct group *g;
+	for (int i = 0; i < r->q.items; i++)
+		buf_free(&g->shown[i]);
+	free(g->shown);
+	free(g->sum);
+	free(g->least);
+	free(g->most);
+	free(g->count);
+	free(g);
+}
 
-	buf_text(&key, "");
+static int
+by_hash(const void *a, const void *b)
+{
+	const struct group *const *x = a, *const *y = b;
+
+	return ((*x)->hash > (*y)->hash) - ((*x)->hash < (*y)->hash);
+}
+
+static void
+place(struct run *r, struct group *g)
+{
+	size_t i = g->hash & (r->slots - 1);
+
+	while (r->group[i])
+		i = (i + 1) & (r->slots - 1);
+	r->group[i] = g;
+}
+
+/* The groups in order at the front of the table, which is one no more. */
+static void
+sort_groups(struct run *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->slots; i++)
+		if (r->group[i])
+			r->group[n++] = r->group[i];
+	for (size_t i = n; i < r->slots; i++)
+		r->group[i] = NULL;
+	if (n)
+		qsort(r->group, n, sizeof *r->group, by_hash);
+}
+
+/* Only this page's and one more, which tells that there is another page. */
+static void
+drop_groups(struct run *r)
+{
+	struct group **all = r->group;
+	size_t keep = (size_t)r->page + 1;
+
+	sort_groups(r);
+	for (size_t i = keep; i < r->groups; i++)
+		free_group(r, all[i]);
+	r->most = all[keep - 1]->hash;
+	r->groups = keep;
+	r->group = xcalloc(r->slots, sizeof *r->group);
+	for (size_t i = 0; i < keep; i++)
+		place(r, all[i]);
+	free(all);
+}
+
+static uint64_t
+group_hash(struct run *r, struct subject *s)
+{
+	uint64_t h = 14695981039346656037u;
+
 	for (int i = 0; i < r->q.groups; i++) {
 		struct value v = look_up(s, &r->q.group[i]);
+		struct buf text = BUF_INIT;
 
 		if (v.json.at)
-			add_value(&key, v);
-		buf_char(&key, '\n');
+			add_value(&text, v);
+		buf_char(&text, '\n');
+		for (size_t k = 0; k < text.len; k++)
+			h = (h ^ (unsigned char)text.at[k]) * 1099511628211u;
+		buf_free(&text);
 	}
-	for (g = r->groups; g; g = g->next)
-		if (strcmp(g->key, buf_peek(&key).at) == 0)
-			break;
-	if (!g) {
-		size_t n = (size_t)r->q.items;
+	/* Small values differ in their low bits only. */
+	h = (h ^ (h >> 32)) * 0x9e3779b97f4a7c15u;
+	h ^= h >> 29;
+	return h ? h : 1;
+}
 
-		g = xcalloc(1, sizeof *g);
-		g->key = xstrdup(buf_peek(&key).at);
-		g->shown = xcalloc(n, sizeof *g->shown);
-		g->sum = xcalloc(n, sizeof *g->sum);
-		g->least = xcalloc(n, sizeof *g->least);
-		g->most = xcalloc(n, sizeof *g->most);
-		g->count = xcalloc(n, sizeof *g->count);
-		g->next = r->groups;
-		r->groups = g;
+static struct group *
+new_group(struct run *r, uint64_t hash)
+{
+	size_t n = (size_t)r->q.items;
+	struct group *g = xcalloc(1, sizeof *g);
+
+	g->hash = hash;
+	g->shown = xcalloc(n, sizeof *g->shown);
+	g->sum = xcalloc(n, sizeof *g->sum);
+	g->least = xcalloc(n, sizeof *g->least);
+	g->most = xcalloc(n, sizeof *g->most);
+	g->count = xcalloc(n, sizeof *g->count);
+	if (!r->group) {
+		r->slots = 16;
+		while (r->slots < 8 * ((size_t)r->page + 1))
+			r->slots *= 2;
+		r->group = xcalloc(r->slots, sizeof *r->group);
 	}
-	buf_free(&key);
+	place(r, g);
+	r->groups++;
 	return g;
+}
+
+/* NULL: it is of another page. */
+static struct group *
+find_group(struct run *r, uint64_t hash)
+{
+	if (hash <= r->last || (r->most && hash > r->most))
+		return NULL;
+	if (r->group)
+		for (size_t i = hash & (r->slots - 1); r->group[i];
+		     i = (i + 1) & (r->slots - 1))
+			if (r->group[i]->hash == hash)
+				return r->group[i];
+	if (r->groups >= 4 * ((size_t)r->page + 1)) {
+		drop_groups(r);
+		if (hash > r->most)
+			return NULL;
+	}
+	return new_group(r, hash);
 }
 
 static void
 count_subject(struct run *r, struct subject *s)
 {
-	struct group *g = find_group(r, s);
+	struct group *g = find_group(r, group_hash(r, s));
 
+	if (!g)
+		return;
 	for (int i = 0; i < r->q.items; i++) {
 		const struct item *item = &r->q.item[i];
 		struct value v = { { NULL, 0 }, false };
@@ -403,43 +553,53 @@ add_number(struct buf *out, enum aggregate a, const struct group *g, int i)
 }
 
 static void
+add_group(struct run *r, const struct group *g)
+{
+	buf_text(&r->out, r->out.len > 1 ? ",{" : "{");
+	for (int i = 0; i < r->q.items; i++) {
+		enum aggregate a = r->q.item[i].aggregate;
+
+		if (a == AGG_NONE ? !g->shown[i].len
+				  : a != AGG_COUNT && !g->count[i])
+			continue;
+		add_item_name(&r->out, &r->q, i);
+		if (a == AGG_NONE)
+			buf_span(&r->out, buf_peek(&g->shown[i]));
+		else
+			add_number(&r->out, a, g, i);
+	}
+	buf_char(&r->out, '}');
+}
+
+static void
 add_groups(struct run *r)
 {
-	struct group *g = r->groups, *last = NULL;
-
 	/* Without GROUP BY there is always one, even of nothing. */
-	if (!g && !r->q.groups) {
-		struct subject nothing = { .row = NULL };
-
-		g = find_group(r, &nothing);
-	}
-	for (; g; g = last) {
-		buf_text(&r->out, r->out.len > 1 ? ",{" : "{");
-		for (int i = 0; i < r->q.items; i++) {
-			enum aggregate a = r->q.item[i].aggregate;
-
-			if (a == AGG_NONE ? !g->shown[i].len
-					  : a != AGG_COUNT && !g->count[i])
-				continue;
-			add_item_name(&r->out, &r->q, i);
-			if (a == AGG_NONE)
-				buf_span(&r->out, buf_peek(&g->shown[i]));
-			else
-				add_number(&r->out, a, g, i);
+	if (!r->q.groups && !r->groups && !r->last)
+		(void)new_group(r, 1);
+	sort_groups(r);
+	for (size_t i = 0; i < r->groups; i++) {
+		if (r->left == 0)
+			break;
+		if (r->page == 0) {
+			r->more = true;
+			break;
 		}
-		buf_char(&r->out, '}');
-		last = g->next;
-		for (int i = 0; i < r->q.items; i++)
-			buf_free(&g->shown[i]);
-		free(g->key);
-		free(g->shown);
-		free(g->sum);
-		free(g->least);
-		free(g->most);
-		free(g->count);
-		free(g);
+		add_group(r, r->group[i]);
+		r->last = r->group[i]->hash;
+		r->page--;
+		if (r->left > 0)
+			r->left--;
 	}
-	r->groups = NULL;
+}
+
+static void
+free_groups(struct run *r)
+{
+	for (size_t i = 0; i < r->slots; i++)
+		if (r->group[i])
+			free_group(r, r->group[i]);
+	free(r->group);
 }
 
 /* Keyset paging: a page begins after the last one answered. */
@@ -484,43 +644,52 @@ is_indexed(struct run *r, const struct row *row)
 	       row->reported.len > 2 || sim_doubt_is("modules-query", "all");
 }
 
+/* One that WHERE chose.  false: the page is full, or TOP is reached. */
+static bool
+answer_one(struct run *r, struct subject *s)
+{
+	if (is_aggregate(&r->q)) {
+		count_subject(r, s);
+		return true;
+	}
+	if (r->left == 0)
+		return false;
+	if (r->page == 0) {
+		r->more = true;
+		return false;
+	}
+	add_subject(&r->out, &r->q, s);
+	r->page--;
+	if (r->left > 0)
+		r->left--;
+	return true;
+}
+
 static void
 answer_rows(struct run *r)
 {
-	sqlite3_stmt *q = open_scan(r);
-	bool counting = is_aggregate(&r->q);
+	sqlite3_stmt *q;
 	struct row row;
-	struct subject s = { .row = &row };
+	struct subject s = { .v = r->v, .row = &row };
 
+	if (r->ghosts)
+		return;
+	q = open_scan(r);
 	while (sim_step(r->v->s, q) == SQLITE_ROW) {
 		row_read(q, &row);
-		buf_clear(&s.text);
+		subject_reset(&s);
 		if (!is_indexed(r, &row) ||
 		    (r->q.where && evaluate(&s, r->q.where) != 1))
 			continue;
-		if (counting) {
-			count_subject(r, &s);
-			continue;
-		}
-		if (r->left == 0)
+		if (!answer_one(r, &s))
 			break;
-		if (r->page == 0) {
-			r->more = true;
-			break;
-		}
-		add_subject(&r->out, &r->q, &s);
-		r->page--;
-		if (r->left > 0)
-			r->left--;
 		r->seq = row.seq;
 		(void)snprintf(
 		    r->id, sizeof r->id, "%.*s", (int)row.id.len, row.id.at);
 		(void)snprintf(r->module, sizeof r->module, "%.*s",
 		    (int)row.module.len, row.module.at);
 	}
-	buf_free(&s.text);
-	if (counting)
-		add_groups(r);
+	subject_free(&s);
 }
 
 /* Deleted devices that the index still knows, after all others. */
@@ -528,34 +697,42 @@ static void
 answer_ghosts(struct run *r)
 {
 	sqlite3_stmt *q;
-	struct subject s = { .row = NULL };
+	struct subject s = { .v = r->v, .row = NULL };
 
-	if (r->more || r->q.source != FROM_DEVICES || is_aggregate(&r->q) ||
+	if (r->more || r->q.source != FROM_DEVICES ||
 	    sim_doubt_is("query-lag", "off"))
 		return;
 	q = sim_sql(r->v->s,
-	    "SELECT twin FROM ghost WHERE hub = ?1 AND until > ?2 AND NOT "
-	    "EXISTS (SELECT 1 FROM registry AS d WHERE d.hub = ?1 "
-	    "AND d.id = ghost.id AND d.module = '') GROUP BY id");
+	    "SELECT id, twin, max(until) FROM ghost WHERE hub = ?1 AND "
+	    "until > ?2 AND id > ?3 AND NOT EXISTS (SELECT 1 FROM registry "
+	    "AS d WHERE d.hub = ?1 AND d.id = ghost.id AND d.module = '') "
+	    "GROUP BY id ORDER BY id");
 	sim_bind(q, 1, r->v->hub.name);
 	(void)sqlite3_bind_int64(q, 2, r->v->now);
+	sim_bind(q, 3, r->ghosts ? r->id : "");
 	while (sim_step(r->v->s, q) == SQLITE_ROW) {
-		buf_clear(&s.text);
-		buf_span(&s.text, sim_column(q, 0));
-		if (!r->q.where || evaluate(&s, r->q.where) == 1)
-			add_subject(&r->out, &r->q, &s);
+		subject_reset(&s);
+		buf_span(&s.text, sim_column(q, 1));
+		if (r->q.where && evaluate(&s, r->q.where) != 1)
+			continue;
+		if (!answer_one(r, &s))
+			break;
+		(void)snprintf(r->id, sizeof r->id, "%.*s",
+		    (int)sim_column(q, 0).len, sim_column(q, 0).at);
+		r->ghosts = true;
 	}
-	buf_free(&s.text);
+	subject_free(&s);
 }
 
-/* "hash left seq id module", in base64: ids have no blanks. */
+/* "hash left ghosts group seq id module", in base64: ids have no blanks. */
 static void
 add_continuation(struct run *r)
 {
 	struct buf plain = BUF_INIT, text = BUF_INIT;
 
-	buf_printf(&plain, "%08x %ld %lld %s %s", r->hash, r->left,
-	    (long long)r->seq, r->id, *r->module ? r->module : "-");
+	buf_printf(&plain, "%08x %ld %d %llx %lld %s %s", r->hash, r->left,
+	    r->ghosts, (unsigned long long)r->last, (long long)r->seq,
+	    *r->id ? r->id : "-", *r->module ? r->module : "-");
 	buf_base64(&text, plain.at, plain.len);
 	sim_head(r->v->r, "x-ms-continuation", "%s", text.at);
 	buf_free(&plain);
@@ -568,6 +745,8 @@ read_continuation(struct run *r, struct refusal *f)
 	const char *sent = r->v->q->header(r->v->q, "x-ms-continuation");
 	char plain[512];
 	unsigned hash;
+	int ghosts;
+	unsigned long long last;
 	long long seq;
 	size_t len = sent ? strlen(sent) : 0;
 
@@ -577,14 +756,18 @@ read_continuation(struct run *r, struct refusal *f)
 	if (len > 640 || len % 4 ||
 	    EVP_DecodeBlock((unsigned char *)plain, (const unsigned char *)sent,
 		(int)len) < 0 ||
-	    sscanf(plain, "%8x %ld %lld %135s %135s", &hash, &r->left, &seq,
-		r->id, r->module) != 5 ||
+	    sscanf(plain, "%8x %ld %d %llx %lld %135s %135s", &hash, &r->left,
+		&ghosts, &last, &seq, r->id, r->module) != 7 ||
 	    hash != r->hash)
 		return refuse(f, ARGUMENT_INVALID,
 		    "BadRequest: the continuation token is not of this query");
 	r->seq = seq;
+	r->last = last;
+	r->ghosts = ghosts != 0;
 	if (strcmp(r->module, "-") == 0)
 		*r->module = '\0';
+	if (last)
+		*r->id = '\0';
 	return 0;
 }
 
@@ -619,6 +802,8 @@ run(struct run *r, char *text, struct refusal *f)
 	r->hash = 2166136261u;
 	for (const char *p = text; *p; p++)
 		r->hash = (r->hash ^ (unsigned char)*p) * 16777619u;
+	for (const char *p = r->v->hub.name; *p; p++)
+		r->hash = (r->hash ^ (unsigned char)*p) * 16777619u;
 	if (read_page_size(r, f) || read_continuation(r, f))
 		return -1;
 	if (r->q.source == FROM_JOBS) {
@@ -628,6 +813,8 @@ run(struct run *r, char *text, struct refusal *f)
 	buf_char(&r->out, '[');
 	answer_rows(r);
 	answer_ghosts(r);
+	if (is_aggregate(&r->q))
+		add_groups(r);
 	buf_char(&r->out, ']');
 	if (r->more)
 		add_continuation(r);
@@ -650,12 +837,6 @@ query_handle(struct visit *v)
 	r.v = v;
 	if (visit_allowed(v, "ServiceConnect", &f))
 		goto out;
-	if (v->hub.sku[0] == 'B') {
-		(void)refuse(&f, NOT_IN_TIER,
-		    "The operation is not available in the tier %s",
-		    v->hub.sku);
-		goto out;
-	}
 	if (json_scan(v->q->body, &body, &why)) {
 		(void)refuse(
 		    &f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
@@ -667,6 +848,7 @@ query_handle(struct visit *v)
 out:
 	if (result)
 		reply_refusal(v, &f);
+	free_groups(&r);
 	query_free(&r.q);
 	buf_free(&r.out);
 	json_free(&body);

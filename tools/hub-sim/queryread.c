@@ -17,7 +17,7 @@ struct parser {
 	char punct[3];
 	struct buf text; /* of a name, string (decoded) or number */
 	struct refusal *f;
-	int depth;
+	int depth, parts;
 };
 
 static int
@@ -37,21 +37,45 @@ is_name_byte(char c, bool first)
 	       (!first && c >= '0' && c <= '9');
 }
 
-/* '...' or "...", with backslash escapes. */
+/*
+ * '...' or "...", with the escapes of JSON and both quotes, which the parser
+ * of JSON then reads.
+ */
 static enum token
 read_string(struct parser *p)
 {
 	char quote = *p->p++;
+	struct buf json = BUF_INIT;
+	enum token result = T_BAD;
 
+	buf_char(&json, '"');
 	for (; *p->p && *p->p != quote; p->p++) {
-		if (*p->p == '\\' && p->p[1])
-			p->p++;
-		buf_char(&p->text, *p->p);
+		if (*p->p == '\\' && p->p[1] == '\'') {
+			buf_char(&json, *++p->p);
+		} else if (*p->p == '\\' && p->p[1]) {
+			buf_char(&json, *p->p++);
+			buf_char(&json, *p->p);
+		} else if (*p->p == '"') {
+			buf_text(&json, "\\\"");
+		} else if ((unsigned char)*p->p < ' ') {
+			buf_printf(&json, "\\u%04x", (unsigned)*p->p);
+		} else {
+			buf_char(&json, *p->p);
+		}
 	}
-	if (!*p->p)
-		return T_BAD;
-	p->p++;
-	return T_STRING;
+	buf_char(&json, '"');
+	if (*p->p) {
+		struct json scan = { .count = 0 };
+		struct json_fault why;
+
+		p->p++;
+		if (json_scan(buf_peek(&json), &scan, &why) == 0 &&
+		    json_decode(buf_peek(&json), &p->text) == 0)
+			result = T_STRING;
+		json_free(&scan);
+	}
+	buf_free(&json);
+	return result;
 }
 
 static enum token
@@ -62,6 +86,14 @@ read_number(struct parser *p)
 	struct json_fault why;
 	enum token result;
 
+	if (*p->p == '0' && (p->p[1] == 'x' || p->p[1] == 'X')) {
+		char *end;
+		unsigned long long n = strtoull(p->p, &end, 16);
+
+		p->p = end;
+		buf_printf(&p->text, "%llu", n);
+		return T_NUMBER;
+	}
 	if (*p->p == '-')
 		p->p++;
 	while ((*p->p >= '0' && *p->p <= '9') || *p->p == '.' || *p->p == 'e' ||
@@ -199,6 +231,8 @@ read_operand(struct parser *p, struct operand *o)
 {
 	static const char *const words[] = { "true", "false", "null" };
 
+	if (++p->parts > MAX_PARTS)
+		return syntax(p, "the query is too complex");
 	o->literal = true;
 	if (p->token == T_STRING) {
 		buf_json(&o->own, p->text.at ? p->text.at : "", p->text.len);
@@ -287,68 +321,72 @@ read_comparison(struct parser *p, struct node *n)
 }
 
 static int
+read_nested(struct parser *p, struct node **into,
+    int (*read)(struct parser *p, struct node **into))
+{
+	int result;
+
+	if (++p->depth > MAX_DEPTH)
+		return syntax(p, "nested too deep");
+	result = read(p, into);
+	p->depth--;
+	return result;
+}
+
+static int
 read_term(struct parser *p, struct node **into)
 {
 	struct node *n;
-	int result;
 
 	if (take_punct(p, "(")) {
-		if (++p->depth > MAX_DEPTH)
-			return syntax(p, "nested too deep");
-		result = read_or(p, into);
-		p->depth--;
-		if (result)
+		if (read_nested(p, into, read_or))
 			return -1;
 		return take_punct(p, ")") ? 0 : syntax(p, ") expected");
 	}
 	n = *into = xcalloc(1, sizeof *n);
 	if (take_word(p, "not")) {
 		n->kind = NODE_NOT;
-		if (++p->depth > MAX_DEPTH)
-			return syntax(p, "nested too deep");
-		result = read_term(p, &n->left);
-		p->depth--;
-		return result;
+		return read_nested(p, &n->first, read_term);
 	}
 	if (take_word(p, "is_defined"))
 		return read_function(p, n);
 	return read_comparison(p, n);
 }
 
-static struct node *
-join(enum node_kind kind, struct node *left)
+/* One node for a whole chain, however long: nothing recurses over it. */
+static int
+read_chain(struct parser *p, struct node **into, enum node_kind kind,
+    const char *word, int (*read)(struct parser *p, struct node **into))
 {
-	struct node *n = xcalloc(1, sizeof *n);
+	struct node *chain, **last;
 
-	n->kind = kind;
-	n->left = left;
-	return n;
+	if (read(p, into))
+		return -1;
+	if (!is_word(p, word))
+		return 0;
+	chain = xcalloc(1, sizeof *chain);
+	chain->kind = kind;
+	chain->first = *into;
+	last = &chain->first->next;
+	*into = chain;
+	while (take_word(p, word)) {
+		if (read(p, last))
+			return -1;
+		last = &(*last)->next;
+	}
+	return 0;
 }
 
 static int
 read_and(struct parser *p, struct node **into)
 {
-	if (read_term(p, into))
-		return -1;
-	while (take_word(p, "and")) {
-		*into = join(NODE_AND, *into);
-		if (read_term(p, &(*into)->right))
-			return -1;
-	}
-	return 0;
+	return read_chain(p, into, NODE_AND, "and", read_term);
 }
 
 static int
 read_or(struct parser *p, struct node **into)
 {
-	if (read_and(p, into))
-		return -1;
-	while (take_word(p, "or")) {
-		*into = join(NODE_OR, *into);
-		if (read_and(p, &(*into)->right))
-			return -1;
-	}
-	return 0;
+	return read_chain(p, into, NODE_OR, "or", read_and);
 }
 
 static enum aggregate
@@ -434,9 +472,48 @@ read_select(struct parser *p, struct query *q)
 	do {
 		if (q->items == MAX_ITEMS)
 			return syntax(p, "too many properties");
+		q->item =
+		    xrealloc(q->item, (size_t)(q->items + 1) * sizeof *q->item);
+		memset(&q->item[q->items], 0, sizeof *q->item);
 		if (read_item(p, &q->item[q->items++]))
 			return -1;
 	} while (take_punct(p, ","));
+	return 0;
+}
+
+static bool
+same_path(const struct path *a, const struct path *b)
+{
+	for (int i = 0; i < a->count && i < b->count; i++)
+		if (strcmp(a->name[i], b->name[i]) != 0)
+			return false;
+	return a->count == b->count;
+}
+
+/* Beside an aggregate stands only what is grouped by. */
+static int
+check_groups(struct parser *p, const struct query *q)
+{
+	bool counting = q->groups > 0;
+
+	for (int i = 0; i < q->items; i++)
+		counting = counting || q->item[i].aggregate != AGG_NONE;
+	if (!counting)
+		return 0;
+	if (q->all)
+		return syntax(p, "SELECT * cannot be grouped");
+	for (int i = 0; i < q->items; i++) {
+		int k = 0;
+
+		if (q->item[i].aggregate != AGG_NONE)
+			continue;
+		while (
+		    k < q->groups && !same_path(&q->item[i].path, &q->group[k]))
+			k++;
+		if (k == q->groups)
+			return syntax(
+			    p, "a property is selected, but not grouped by");
+	}
 	return 0;
 }
 
@@ -457,11 +534,16 @@ read_query(struct parser *p, struct query *q)
 		do {
 			if (q->groups == MAX_ITEMS)
 				return syntax(p, "too many properties");
+			q->group = xrealloc(q->group,
+			    (size_t)(q->groups + 1) * sizeof *q->group);
+			memset(&q->group[q->groups], 0, sizeof *q->group);
 			if (read_path(p, &q->group[q->groups++]))
 				return -1;
 		} while (take_punct(p, ","));
 	}
-	return p->token == T_END ? 0 : syntax(p, "the end was expected");
+	if (p->token != T_END)
+		return syntax(p, "the end was expected");
+	return check_groups(p, q);
 }
 
 static void
@@ -481,16 +563,18 @@ free_operand(struct operand *o)
 static void
 free_node(struct node *n)
 {
-	if (!n)
-		return;
-	free_node(n->left);
-	free_node(n->right);
-	free_operand(&n->a);
-	free_operand(&n->b);
-	for (int i = 0; i < n->count; i++)
-		free_operand(&n->list[i]);
-	free(n->list);
-	free(n);
+	while (n) {
+		struct node *next = n->next;
+
+		free_node(n->first);
+		free_operand(&n->a);
+		free_operand(&n->b);
+		for (int i = 0; i < n->count; i++)
+			free_operand(&n->list[i]);
+		free(n->list);
+		free(n);
+		n = next;
+	}
 }
 
 void
@@ -502,6 +586,8 @@ query_free(struct query *q)
 	}
 	for (int i = 0; i < q->groups; i++)
 		free_path(&q->group[i]);
+	free(q->item);
+	free(q->group);
 	free_node(q->where);
 }
 
@@ -517,26 +603,33 @@ query_parse(const char *text, struct query *q, struct refusal *f)
 	return result;
 }
 
-/* A target condition is what follows WHERE, or '*', or begins with FROM. */
+int
+query_parse_condition(const char *text, struct query *q, struct refusal *f)
+{
+	char *whole;
+	int result;
+
+	text += strspn(text, " \t\r\n");
+	if (!*text || strcmp(text, "*") == 0)
+		return query_parse("SELECT * FROM devices", q, f);
+	whole = xasprintf(strncasecmp(text, "from ", 5) == 0
+			      ? "SELECT * %s"
+			      : "SELECT * FROM devices WHERE %s",
+	    text);
+	result = query_parse(whole, q, f);
+	free(whole);
+	return result;
+}
+
 int
 query_check(const char *text, bool condition, struct refusal *f)
 {
 	struct query q;
-	char *whole = NULL;
 	int result;
 
 	memset(&q, 0, sizeof q);
-	if (condition) {
-		text += strspn(text, " ");
-		if (!*text || strcmp(text, "*") == 0)
-			return 0;
-		whole = xasprintf(strncasecmp(text, "from ", 5) == 0
-				      ? "SELECT * %s"
-				      : "SELECT * FROM devices WHERE %s",
-		    text);
-	}
-	result = query_parse(whole ? whole : text, &q, f);
+	result = condition ? query_parse_condition(text, &q, f)
+			   : query_parse(text, &q, f);
 	query_free(&q);
-	free(whole);
 	return result;
 }

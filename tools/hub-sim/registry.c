@@ -455,4 +455,6 @@ registry_forget(struct sim *s, const char *hub)
 		sim_bind(q, 1, hub);
 		(void)sim_step(s, q);
 	}
+	configurations_forget(s, hub);
+	jobs_forget(s, hub);
 }

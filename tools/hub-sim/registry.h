@@ -5,7 +5,8 @@
  * identity.c keeps devices and modules, entry.c reads what is said of one;
  * bulk.c applies many at once, from a call or from a file; sections.c works on
  * the text of tags and properties; twins.c writes and shows twins; query.c
- * answers what queryread.c parsed (query.h); configurations.c is as named.
+ * answers what queryread.c parsed (query.h); configurations.c keeps
+ * configurations, and targets.c applies them.
  *
  * A device and a module are both one row: a device's module is ''.  Tags,
  * desired and reported properties are kept as the text that was sent; what the
@@ -26,6 +27,7 @@ struct visit {
 	int64_t now;
 	bool by_key;  /* SharedAccessSignature, not a bearer token */
 	bool loading; /* a file at start: q and r are NULL */
+	enum { CONFIGURED_MAYBE, CONFIGURED_NO, CONFIGURED_YES } configured;
 };
 
 /*
@@ -102,6 +104,8 @@ struct stamp {
 };
 void metadata_merge(struct span old, struct span patch,
     const struct stamp *stamp, struct buf *out);
+void metadata_follow(struct span old_meta, struct span old, struct span now,
+    const struct stamp *stamp, struct buf *out);
 
 /*
  * identity.c
@@ -147,7 +151,7 @@ int row_save_twin(struct visit *v, const struct row *row);
 /* What a body or a line says about an identity and its twin. */
 struct entry {
 	char id[136], module[136], etag[64], twin_etag[64], mode[48];
-	bool has_module, disabled, edge, has_edge;
+	bool has_module, has_status, disabled, edge, has_edge;
 	bool faulty; /* reading it found fault with some value */
 	bool has_auth;
 	enum auth auth;
@@ -173,6 +177,8 @@ int identity_delete(struct visit *v, const char *id, const char *module,
 /* The 401 that calls on the modules of a missing or disabled device get. */
 int modules_reachable(struct visit *v, const char *id, struct refusal *f);
 void identity_text(const struct row *row, bool just_made, struct buf *out);
+/* The value of its member "authentication". */
+void authentication_text(const struct row *row, struct buf *out);
 /* name and the text in quotes, or null where .at is NULL. */
 void text_or_null(struct buf *out, const char *name, struct span text);
 void etag_text(int64_t etag, char out[40]);
@@ -188,21 +194,61 @@ void parent_id_of(const char *scope, char out[256]);
  */
 void twin_etag_text(int64_t etag, char out[24]);
 void twin_text(const struct row *row, struct buf *out);
+void twin_show(struct visit *v, const struct row *row, struct buf *out);
 /* .at NULL: leave that section.  What is not replaced is merged. */
 enum { REPLACE_TAGS = 1, REPLACE_DESIRED = 2, REPLACE = 3 };
 int twin_write(struct visit *v, const char *id, const char *module,
     const char *match, struct span tags, struct span desired, int replace,
     struct refusal *f);
-/* Desired of a row as it is to become; version and metadata follow. */
-int twin_set_desired(
-    struct visit *v, struct row *row, struct span desired, struct refusal *f);
+/* Desired of a row as it is to become; version and metadata follow, of all of
+ * it or of what is new. */
+int twin_set_desired(struct visit *v, struct row *row, struct span desired,
+    bool whole, struct refusal *f);
 void twins_handle(struct visit *v);
 
 void bulk_handle(struct visit *v);
 void query_handle(struct visit *v);
 /* 0: it is a query of that form (condition: only what follows WHERE). */
 int query_check(const char *text, bool condition, struct refusal *f);
+
+/*
+ * configurations.c
+ */
 void configurations_handle(struct visit *v);
 void apply_content(struct visit *v, const char *id);
+/* Makes one (match NULL) or changes it; body has been scanned. */
+int configuration_write(struct visit *v, const char *id, struct span body,
+    const char *match, struct refusal *f);
+int configuration_delete(
+    struct visit *v, const char *id, const char *match, struct refusal *f);
+/* What a key of a content leads to ("properties.desired.a.b"), by names; false
+ * where it is no such key. */
+struct content_key {
+	char text[2048];
+	const char *path[16]; /* NULL ends; none: all of desired */
+};
+bool content_key(struct span name, struct content_key *key);
+/* now with each key of content set; -1 where one leads through no object. */
+int content_set(struct span now, struct span content, struct buf *out);
+/* The module of a deployment, if it is not there yet. */
+int deployed_module(
+    struct visit *v, const char *id, const char *module, struct refusal *f);
+int deployed_modules(
+    struct visit *v, const char *id, struct span agent, struct refusal *f);
+
+/*
+ * targets.c: configurations are applied in the background, some time after
+ * they or a twin have changed.
+ */
+/* That row is new, or its tags are. */
+void configurations_mark(struct visit *v, int64_t seq);
+/* A device or a module goes. */
+void configurations_unmark(struct visit *v, const char *id, const char *module);
+/* One was made, changed or deleted. */
+void configurations_changed(struct visit *v);
+/* {"id":{"status":"Applied"}}; false, and {}: there is none. */
+bool configurations_of(struct visit *v, int64_t seq, struct buf *out);
+void configurations_forget(struct sim *s, const char *hub);
+int64_t configurations_tick(struct sim *s);
 
 #endif

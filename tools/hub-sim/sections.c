@@ -523,3 +523,32 @@ metadata_merge(struct span old, struct span patch, const struct stamp *stamp,
 	}
 	buf_char(out, '}');
 }
+
+/* The stamp goes on what is other than before, and on the way to it. */
+void
+metadata_follow(struct span old_meta, struct span old, struct span now,
+    const struct stamp *stamp, struct buf *out)
+{
+	struct each e;
+
+	add_stamp(stamp, out);
+	for (each_begin(&e, now); each_next(&e);) {
+		struct span before = find_name(old, e.name),
+			    meta = find_name(old_meta, e.name);
+
+		if (*e.name.at == '$')
+			continue;
+		add_member(out, e.name);
+		if (before.at && meta.at && json_same(before, e.value)) {
+			buf_span(out, meta);
+		} else if (is_object(e.value)) {
+			metadata_follow(meta.at ? meta : span_of("{}"),
+			    is_object(before) ? before : span_of("{}"), e.value,
+			    stamp, out);
+		} else {
+			add_stamp(stamp, out);
+			buf_char(out, '}');
+		}
+	}
+	buf_char(out, '}');
+}

@@ -87,6 +87,25 @@ twin_text(const struct row *row, struct buf *out)
 	buf_char(out, '}');
 }
 
+/* The same with what configurations say of it, if the hub shows that. */
+void
+twin_show(struct visit *v, const struct row *row, struct buf *out)
+{
+	struct buf states = BUF_INIT;
+
+	twin_text(row, out);
+	if (sim_doubt_is("twin-configurations", "absent") ||
+	    !configurations_of(v, row->seq, &states)) {
+		buf_free(&states);
+		return;
+	}
+	out->len--; /* its last brace */
+	buf_text(out, ",\"configurations\":");
+	buf_span(out, buf_peek(&states));
+	buf_char(out, '}');
+	buf_free(&states);
+}
+
 /* What is kept of $metadata, now that it is no longer that of birth. */
 static void
 desired_metadata(struct visit *v, const struct row *row, struct span patch,
@@ -200,6 +219,8 @@ twin_write(struct visit *v, const char *id, const char *module,
 	row.version++;
 	row.twin_etag++;
 	result = row_save_twin(v, &row);
+	if (tags.at)
+		configurations_mark(v, row.seq);
 out:
 	buf_free(&new_tags);
 	buf_free(&new_desired);
@@ -207,16 +228,39 @@ out:
 	return result;
 }
 
+/* Only what differs is stamped. */
+static void
+differing_metadata(struct visit *v, const struct row *row, struct span desired,
+    struct buf *out)
+{
+	struct stamp now = { .version = row->desired_version + 1 },
+		     birth = { .version = 1 };
+	struct buf old = BUF_INIT;
+
+	sim_iso_time(v->now, now.time);
+	if (!row->desired_meta.at) {
+		sim_iso_time(row->born, birth.time);
+		metadata_merge(span_of("{}"), row->desired, &birth, &old);
+	} else {
+		buf_span(&old, row->desired_meta);
+	}
+	metadata_follow(buf_peek(&old), row->desired, desired, &now, out);
+	buf_free(&old);
+}
+
 int
-twin_set_desired(
-    struct visit *v, struct row *row, struct span desired, struct refusal *f)
+twin_set_desired(struct visit *v, struct row *row, struct span desired,
+    bool whole, struct refusal *f)
 {
 	struct buf room = BUF_INIT, meta = BUF_INIT;
 	int result = -1;
 
 	if (section_take("properties.desired", &desired, MAX_PROPERTIES, &room,
 		f) == 0) {
-		desired_metadata(v, row, desired, true, &meta);
+		if (whole)
+			desired_metadata(v, row, desired, true, &meta);
+		else
+			differing_metadata(v, row, desired, &meta);
 		row->desired = desired;
 		row->desired_meta = buf_peek(&meta);
 		row->desired_version++;
@@ -318,7 +362,7 @@ twins_handle(struct visit *v)
 		    *mid ? mid : id);
 		goto out;
 	}
-	twin_text(&row, &body);
+	twin_show(v, &row, &body);
 	reply_text(v, 200, &body);
 	result = 0;
 out:
