@@ -34,6 +34,7 @@ struct forecast {
 	unsigned next;
 	double last; /* the latest of all */
 	bool never;  /* others use all there is */
+	int64_t began;
 	struct hub_name *before;
 	long updates, removals, failovers;
 };
@@ -69,6 +70,7 @@ forecast_begin(struct sim *s)
 
 	throttle_free(s); /* what starting up has asked */
 	f = forecast_of(s);
+	f->began = sim_now(s);
 	while (sim_step(s, q) == SQLITE_ROW) {
 		struct hub_name *h = xcalloc(1, sizeof *h);
 
@@ -148,6 +150,8 @@ duration(struct buf *b, double s)
 		buf_text(b, "less than 1 s");
 	else if (s < 100)
 		buf_printf(b, "about %.0f s", s);
+	else if (s < 10 * 60)
+		buf_printf(b, "about %.1f min", s / 60);
 	else if (s < 100 * 60)
 		buf_printf(b, "about %.0f min", s / 60);
 	else if (s < 48 * 3600)
@@ -321,10 +325,16 @@ forecast_say(struct sim *s)
 		all += say_hub(s, h);
 	all += say_arm(s);
 	buf_text(&b, "all of this on Azure, by its documented limits: ");
+	for (h = t->hub; h; h = h->next)
+		f->never |= h->load >= 100;
 	if (f->never)
 		buf_text(&b, "never, since others use all there is");
 	else
 		duration(&b, all);
+	if (s->throttled) {
+		buf_text(&b, "; here, on the simulated clock, ");
+		duration(&b, (double)(sim_now(s) - f->began) / 1000);
+	}
 	note("%s", b.at);
 	buf_free(&b);
 }

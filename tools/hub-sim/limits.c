@@ -38,7 +38,8 @@ is_more_than_identity(const struct visit *v, const char *room)
 		is = strcmp(word, "applyConfigurationContent") == 0 ||
 		     strcmp(word, "commands") == 0;
 	else if (id && strcmp(id, "query") == 0)
-		is = sim_doubt_is("basic-query", "refused");
+		is = sim_doubt_is("basic-query", "refused") &&
+		     strcmp(v->q->method, "POST") == 0;
 	free(id);
 	free(word);
 	return is;

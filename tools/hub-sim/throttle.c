@@ -257,6 +257,13 @@ take(struct meter *m, double rate, double depth, double cost, int64_t now)
 	return wait;
 }
 
+/* In seconds of the client's clock, as delays are. */
+static void
+say_retry(const struct sim *s, struct sim_reply *r, double seconds)
+{
+	sim_head(r, "Retry-After", "%.0f", ceil(seconds / s->speed));
+}
+
 /* Where the documentation has no name for a kind, ours is as near as can be;
  * CRUD and ConfigurationWrite were seen (CONTRACT 11.4). */
 static void
@@ -272,7 +279,7 @@ refuse_call(struct visit *v, enum op_class class)
 	    names[class]);
 	reply_refusal(v, &f);
 	if (sim_doubt_is("throttle-retry-after", "seconds"))
-		sim_head(v->r, "Retry-After", "%d", (int)PATIENCE);
+		say_retry(v->s, v->r, PATIENCE);
 	/* 40 s lay between such a call and its refusal in [iss-telsim39]. */
 	if (sim_doubt_is("throttle-refusal", "late"))
 		v->r->delay_ms += lround(40000 / v->s->speed);
@@ -439,7 +446,7 @@ throttle_arm(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	t->arm_refused++;
 	left = a->hour + HOUR_MS - sim_now(s);
 	say_remaining(s, q, r, class, 0);
-	sim_head(r, "Retry-After", "%lld", (long long)(left + 999) / 1000);
+	say_retry(s, r, (double)left / 1000);
 	sim_error(r, 429,
 	    sim_doubt_is("throttle-code", "SubscriptionRequestsThrottled")
 		? "SubscriptionRequestsThrottled"
