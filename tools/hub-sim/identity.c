@@ -359,11 +359,13 @@ set_authentication(
 }
 
 static int
-has_room(struct visit *v, struct refusal *f)
+has_room(struct visit *v, bool module, struct refusal *f)
 {
 	bool free_hub = strcmp(v->hub.sku, "F1") == 0;
 	sqlite3_stmt *q;
 
+	if (free_hub && module)
+		return 0; /* it is the devices that are counted there */
 	/* Counting a million for each device would take longer than making
 	 * it; the row number says when it is worth it. */
 	if (!free_hub && sqlite3_last_insert_rowid(v->s->db) < PAID_DEVICES)
@@ -468,7 +470,7 @@ check_new(struct visit *v, const struct entry *e, struct refusal *f)
 		return refuse(f, ARGUMENT_INVALID,
 		    "Authentication type none is for system modules");
 	}
-	return has_room(v, f);
+	return has_room(v, e->has_module, f);
 }
 
 static int
