@@ -17,6 +17,7 @@
 #include "hub-sim/child.h"
 #include "hub-sim/failover.h"
 #include "hub-sim/fault.h"
+#include "hub-sim/jobs.h"
 #include "hub-sim/net.h"
 #include "hub-sim/sim.h"
 #include "hub-sim/store.h"
@@ -435,6 +436,7 @@ serve(struct sim *s, struct net *n, char *command[])
 		forecast_say(s);
 	throttle_free(s);
 	(void)fault_remove(s->faults, 0);
+	jobs_close(s);
 	store_close(s);
 	remove_directory();
 	return bad ? bad : child_end(&child);

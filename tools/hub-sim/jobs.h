@@ -15,5 +15,19 @@ void jobs_arm(struct sim *s, const struct sim_request *q, struct sim_reply *r,
     const struct arm_id *id, const char *what, const char *second);
 /* One slice of what runs; see sim_tick(). */
 int64_t jobs_tick(struct sim *s);
+/* Frees what jobs_tick() has in hand. */
+void jobs_close(struct sim *s);
+/* All jobs of a hub that is deleted. */
+void jobs_forget(struct sim *s, const char *hub);
+
+/*
+ * Knobs, for the control room.  id NULL: the one that runs on that hub, or is
+ * enqueued there.  false: there is none.
+ */
+bool job_fail(
+    struct sim *s, const char *hub, const char *id, const char *reason);
+bool job_cancel(struct sim *s, const char *hub, const char *id);
+/* It goes no further until it is released. */
+bool job_hold(struct sim *s, const char *hub, const char *id, bool hold);
 
 #endif

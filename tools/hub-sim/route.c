@@ -152,7 +152,10 @@ sim_tick(struct sim *s)
 	store_begin(s);
 	next = earlier(jobs_tick(s), blob_tick(s));
 	next = earlier(next, configurations_tick(s));
-	(void)store_commit(s);
+	if (store_commit(s)) {
+		jobs_close(s); /* what it had in hand has gone too far */
+		return 1000;
+	}
 	return next;
 }
 

@@ -52,6 +52,7 @@ struct sim {
 	int64_t started_ms; /* real clock */
 	int port;
 	struct store *store; /* store.c's own: statements, failure */
+	struct jobs *jobs;   /* jobrun.c's own: what is in hand */
 	struct faults *faults; /* fault.h */
 	uint64_t requests;     /* so far */
 	long connections;      /* now */
