@@ -144,11 +144,12 @@ failover_settle(struct sim *s)
 	cut = sqlite3_column_int64(q, 2);
 	fails = sqlite3_column_int(q, 3) != 0;
 	(void)sqlite3_reset(q);
+	/* Nothing is thrown away that it needs before it is settled. */
+	if (!fails && s->lose_ms > 0)
+		lose_since(s, hub, cut - s->lose_ms);
 	q = sim_sql(s, "UPDATE failover SET settled = 1 WHERE n = ?");
 	(void)sqlite3_bind_int64(q, 1, n);
 	(void)sim_step(s, q);
-	if (!fails && s->lose_ms > 0)
-		lose_since(s, hub, cut - s->lose_ms);
 	touch(s, hub);
 	free(hub);
 	failover_settle(s);

@@ -103,12 +103,33 @@ hub_refuse_match(struct sim *s, struct sim_reply *r, const struct arm_id *id)
 static jv
 accepted(struct sim *s, const struct arm_id *id, jv sent, jv stored, jv old)
 {
-	static const char *const given[] = { "storageEndpoints" };
+	static const char *const given[] = { "storageEndpoints" },
+				 *const sparse[] = { "ipFilterRules", "routing",
+					 "minTlsVersion" };
 	jv out = stored, props = arm_member(out, "properties"), v;
 	jv routing = arm_member(props, "routing");
+	jv had = jv_path(jv_copy(sent), "properties");
 
-	(void)s;
-	(void)id;
+	/* What was not sent is not shown yet ([rec-lifecycle] 20). */
+	for (size_t i = 0; i < sizeof sparse / sizeof *sparse; i++)
+		if (!arm_has(had, sparse[i]))
+			props = jv_without(props, sparse[i]);
+	v = arm_member(had, "features");
+	props = jv_put(props, "features",
+	    jv_get_kind(v) == JV_KIND_STRING ? v
+					     : (jv_free(v), jv_string("None")));
+	props = arm_put_some(jv_without(props, "rootCertificate"),
+	    "rootCertificate", arm_member(had, "rootCertificate"));
+	jv_free(had);
+	if (!arm_has(sent, "identity"))
+		out = jv_without(out, "identity");
+	v = jv_path(jv_copy(sent), "identity.userAssignedIdentities");
+	if (jv_get_kind(v) == JV_KIND_OBJECT)
+		out = jv_put(out, "identity",
+		    jv_put(arm_member(out, "identity"),
+			"userAssignedIdentities", v));
+	else
+		jv_free(v);
 	props = jv_without(jv_without(props, "state"), "locations");
 	props = jv_without(props, "hostName");
 	props = jv_put(props, "provisioningState", jv_string("Accepted"));
@@ -133,9 +154,9 @@ accepted(struct sim *s, const struct arm_id *id, jv sent, jv stored, jv old)
 	}
 	v = jv_path(sent, "properties.authorizationPolicies");
 	if (jv_get_kind(v) == JV_KIND_ARRAY)
-		props = jv_put(props, "authorizationPolicies", v);
-	else
-		jv_free(v);
+		props = jv_put(props, "authorizationPolicies",
+		    policies_list(s, id->name[0], NULL));
+	jv_free(v);
 	out = jv_put(out, "properties", props);
 	out = jv_without(out, "systemData");
 	v = jv_at(old, "etag");
@@ -207,14 +228,12 @@ hub_put_http(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		}
 		arm_answer_or(r, 200, out);
 	} else {
-		bool fresh = !jv_is_valid(old);
-
 		jv_free(old);
-		old = arm_put_as(s, id->id, api, body,
-		    match == 1 ? ARM_SEED : ARM_SETTLED);
+		old = arm_put_as(
+		    s, id->id, api, body, match == 1 ? ARM_SEED : ARM_SETTLED);
 		if (jv_is_valid(old))
 			hub_busy(s, id->name[0], arm_lasts(s, WORK_CHILD));
-		arm_answer_or(r, fresh ? 201 : 200, old);
+		arm_answer_or(r, 200, old); /* [rec-certs] 10, a new one too */
 	}
 }
 
@@ -361,9 +380,11 @@ static bool
 may_hang(const struct sim_request *q)
 {
 	char *first = sim_segment(q, 8), *third = sim_segment(q, 10);
-	bool is = first && (strcasecmp(first, "listkeys") == 0 ||
-			       strcasecmp(first, "eventHubEndpoints") == 0 ||
-			       (strcasecmp(first, "IotHubKeys") == 0 && third));
+	bool get = strcmp(q->method, "GET") == 0;
+	bool is =
+	    first && (strcasecmp(first, "listkeys") == 0 ||
+			 (strcasecmp(first, "eventHubEndpoints") == 0 && get) ||
+			 (strcasecmp(first, "IotHubKeys") == 0 && third));
 
 	free(first);
 	free(third);
@@ -376,10 +397,9 @@ static bool
 changes(const struct sim_request *q)
 {
 	char *first = sim_segment(q, 8);
-	bool is =
-	    strcmp(q->method, "PATCH") == 0 ||
-	    (strcmp(q->method, "POST") == 0 && first &&
-		strcasecmp(first, "certificates") == 0);
+	bool is = strcmp(q->method, "PATCH") == 0 ||
+		  (strcmp(q->method, "POST") == 0 && first &&
+		      strcasecmp(first, "certificates") == 0);
 
 	free(first);
 	return is;
