@@ -77,7 +77,8 @@ on_headers(http_parser *p)
 		char *host, *path;
 
 		q = inbound_request(in, &host, &path);
-		if (sim_room(q.host) == ROOM_BLOB)
+		if (sim_room(q.host) == ROOM_BLOB ||
+		    strncmp(q.path, "/devstoreaccount1/", 18) == 0)
 			in->body_max = BLOB_MAX;
 		free(host);
 		free(path);

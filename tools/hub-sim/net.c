@@ -1,6 +1,7 @@
 /* net.c: see net.h. */
 #include "net.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -53,6 +54,7 @@ struct conn {
 	bool close_after, cut_after;
 	uint32_t watched;
 	struct wire wire;
+	struct in_addr peer; /* 0.0.0.0: by IPv6 */
 	struct inbound in;
 	struct sim_reply reply;
 	struct met fault;
@@ -209,8 +211,10 @@ static void
 accept_all(struct net *n)
 {
 	for (;;) {
-		int fd = accept4(
-			n->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC),
+		struct sockaddr_in6 from; /* as large as either kind */
+		socklen_t len = sizeof from;
+		int fd = accept4(n->listener, (struct sockaddr *)&from, &len,
+			SOCK_NONBLOCK | SOCK_CLOEXEC),
 		    yes = 1;
 		struct conn *c;
 		struct epoll_event ev = { .events = EPOLLIN };
@@ -229,6 +233,9 @@ accept_all(struct net *n)
 		    fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 		c = xcalloc(1, sizeof *c);
 		c->wire.fd = fd;
+		c->peer = from.sin6_family == AF_INET
+			      ? ((struct sockaddr_in *)&from)->sin_addr
+			      : (struct in_addr){ 0 };
 		c->watched = EPOLLIN;
 		inbound_begin(&c->in);
 		c->active = n->now;
@@ -442,7 +449,8 @@ add_head(struct net *n, struct conn *c, bool has_body, uint64_t length)
 	buf_text(&c->out, number);
 	buf_text(&c->out, inbound_reason(r->status));
 	date_line(n, &c->out);
-	if (has_body && (r->body.len || r->stream)) {
+	if (has_body && (r->body.len || r->stream) &&
+	    !(r->content_type && !*r->content_type)) {
 		buf_text(&c->out, "Content-Type: ");
 		buf_text(&c->out, r->content_type
 				      ? r->content_type
@@ -525,13 +533,15 @@ static void
 answer(struct net *n, struct conn *c)
 {
 	struct sim_request q;
-	char *host, *path;
+	char *host, *path, peer[INET_ADDRSTRLEN];
 
 	n->sim->requests++;
 	if (c->in.refused) {
 		inbound_refuse(&c->in, &c->reply);
 	} else {
 		q = inbound_request(&c->in, &host, &path);
+		q.tls = c->wire.ssl != NULL;
+		q.peer = inet_ntop(AF_INET, &c->peer, peer, sizeof peer);
 		if (!is_prevented(n, c, &q))
 			sim_route(n->sim, &q, &c->reply);
 		if (n->record && sim_room(q.host) != ROOM_CONTROL)

@@ -93,7 +93,8 @@ struct sim_stream {
 
 struct sim_reply {
 	int status;
-	const char *content_type; /* NULL: application/json; charset=utf-8 */
+	/* NULL: application/json; charset=utf-8; "": head says it */
+	const char *content_type;
 	struct buf head; /* more header lines, each "Name: value\r\n" */
 	struct buf body;
 	struct sim_stream *stream; /* NULL: body is all */
