@@ -43,6 +43,7 @@ send(struct blob_visit *v, const struct blob *b, uint64_t at, uint64_t len)
 	c->blob = b->id;
 	c->at = at;
 	v->r->stream = &c->stream;
+	v->r->content_type = ""; /* say_heads() did */
 }
 
 /* 1: a range; 0: none is asked for; -1: answered. */
