@@ -2,25 +2,33 @@
 # looked at, and a step that is done is not done again.
 #
 #   make -f migrate.mk HUB=contoso FROM=west-rg TO=east-rg NEW=contoso-east REGION=eastus
+#
+# Try it first, with the template and the devices of your own hub:
+#
+#   hub-sim --from contoso.json --registry contoso.txt --sku S1 -- make -f migrate.mk
+#
+# Who logs in needs rights on both groups; the hubs' keys are fetched then.
 HUB ?= contoso
 FROM ?= west-rg
 NEW ?= $(HUB)-east
 TO ?= east-rg
 REGION ?= eastus
+# Options of registry-dump and registry-load, such as -j 16 or --retry-delay=1.
+PACE ?=
 
 SHELL = /bin/bash -o pipefail
 .DELETE_ON_ERROR:
 
 proved: loaded
-	registry-diff > differences
+	registry-diff $(HUB) $(NEW) > differences
 	touch $@
 
 loaded: registry.txt deployed.json
-	registry-load --rejects=rejects.txt < registry.txt > outcomes
+	registry-load $(PACE) --rejects=rejects.txt $(NEW) < registry.txt > outcomes
 	touch $@
 
 registry.txt:
-	registry-dump -o $@ --manifest=registry.json
+	registry-dump $(PACE) -o $@ --manifest=registry.json $(HUB)
 
 deployed.json: new.json
 	key-inject new.json | tmpl-deploy -g $(TO) -o $@
