@@ -527,6 +527,25 @@ get_operations(const struct asked *t, const char *wanted)
 }
 
 /* The template as it was sent: inline secrets are in it (CONTRACT 9.1). */
+/* "string" comes back as "String" ([rec-deploy] 18). */
+static jv
+with_types(jv template, const char *member)
+{
+	jv all = arm_member(template, member);
+
+	if (jv_get_kind(all) == JV_KIND_OBJECT)
+		jv_object_foreach(all, name, one) {
+			char *type = arm_text(one, "type");
+			const char *word = parameter_type(type);
+
+			if (word)
+				one = jv_put(one, "type", jv_string(word));
+			all = jv_object_set(all, name, one);
+			free(type);
+		}
+	return arm_put_some(template, member, all);
+}
+
 static void
 export_deployment(const struct asked *t)
 {
@@ -538,7 +557,9 @@ export_deployment(const struct asked *t)
 		history_none(t);
 	else
 		arm_answer(t->r, 200,
-		    jv_put(jv_object(), "template", arm_column(q, 0)));
+		    jv_put(jv_object(), "template",
+			with_types(with_types(arm_column(q, 0), "parameters"),
+			    "outputs")));
 }
 
 static void

@@ -412,8 +412,8 @@ with_age(jv stored)
 	if (jv_get_kind(day) == JV_KIND_STRING)
 		stored = jv_put(stored, "systemData",
 		    jv_put(arm_member(stored, "systemData"), "createdAt",
-			jv_text("%.10sT00:00:00.0000000Z",
-			    jv_string_value(day))));
+			jv_text(
+			    "%.10sT00:00:00.0000000Z", jv_string_value(day))));
 	jv_free(day);
 	return stored;
 }
@@ -589,7 +589,7 @@ check_hub_name(struct draft *d)
 
 /* What can be changed at no time (CONTRACT 4.1). */
 static void
-check_fixed(struct draft *d, jv given)
+check_fixed(struct draft *d, jv given, const char *region)
 {
 	bool was, is;
 	jv old = jv_path(jv_copy(d->old), "properties");
@@ -600,6 +600,12 @@ check_fixed(struct draft *d, jv given)
 		draft_refuse(d, 400000,
 		    "enableDataResidency cannot be changed after the hub was "
 		    "created.");
+	else if (is && strcmp(region, "brazilsouth") != 0 &&
+		 strcmp(region, "southeastasia") != 0)
+		draft_refuse(d, 400059,
+		    "Requested IoT Hub features '\"DataResidency, "
+		    "RootCertificateV2\"' not available in '%s' region.",
+		    region);
 	jv_free(old);
 }
 
@@ -616,7 +622,7 @@ hub_body(struct draft *d, jv body, const char *region)
 	}
 	sku = take_sku(d, arm_member(body, "sku"));
 	check_hub_name(d);
-	check_fixed(d, given);
+	check_fixed(d, given, region);
 	d->identity = take_identity(d, arm_member(body, "identity"));
 	out = jv_put(jv_object(), "id", jv_string(d->id->id));
 	out = jv_put(out, "name", jv_string(d->id->name[0]));
@@ -643,16 +649,14 @@ static void
 write_row(struct draft *d, jv body)
 {
 	struct hub_row row = hub_row(d->s, d->id->name[0]);
-	int64_t now = sim_now(d->s),
-		over = now;
+	int64_t now = sim_now(d->s), over = now;
 	jv props = arm_member(body, "properties"),
 	   sku = arm_member(body, "sku");
 
 	if (!d->sku)
 		bug("hub %s is written before its sku is known", d->id->key);
 	if (d->how == ARM_SLOW)
-		over +=
-		    arm_lasts(d->s, row.there ? WORK_UPDATE : WORK_CREATE);
+		over += arm_lasts(d->s, row.there ? WORK_UPDATE : WORK_CREATE);
 	if (!row.there)
 		row.active = over;
 	row.busy = over;
@@ -787,6 +791,17 @@ hub_view(struct sim *s, const struct arm_id *id, const char *api, jv stored)
 		    with_endpoint(s, id, turns.endpoint,
 			arm_member(props, "eventHubEndpoints")));
 	stored = with_age(stored);
+	/* The previews since 2022-11-15 know two generations of certificates
+	 * ([rec-lifecycle] 27). */
+	if (api && strcmp(api, "2022-11") > 0 && strstr(api, "-preview")) {
+		props =
+		    jv_put(props, "features", jv_string("RootCertificateV2"));
+		props = jv_put(props, "rootCertificate",
+		    JV_OBJECT(jv_string("enableRootCertificateV2"), jv_true(),
+			jv_string("lastUpdatedTimeUtc"),
+			jv_path(jv_copy(stored), "systemData.createdAt")));
+	} else
+		props = jv_without(props, "rootCertificate");
 	/* Cosmos DB endpoints came with the previews of 2022 (CONTRACT 1). */
 	if (api && strcmp(api, "2022") < 0) {
 		jv routing = arm_member(props, "routing"),

@@ -99,9 +99,29 @@ hub_refuse_match(struct sim *s, struct sim_reply *r, const struct arm_id *id)
 
 /* -- writing and deleting ------------------------------------------------ */
 
+/* Keys that were not sent are null in the answer ([rec-lifecycle] 78). */
+static jv
+with_keys(jv policies)
+{
+	jv out = jv_array();
+
+	jv_array_foreach(policies, i, one) {
+		static const char *const keys[] = { "primaryKey",
+			"secondaryKey" };
+
+		for (int k = 0; k < 2; k++)
+			if (jv_get_kind(one) == JV_KIND_OBJECT &&
+			    !arm_has(one, keys[k]))
+				one = jv_put(one, keys[k], jv_null());
+		out = jv_array_append(out, one);
+	}
+	jv_free(policies);
+	return out;
+}
+
 /* The 201 shows what was sent, keys included, and no state (CONTRACT 4.2). */
 static jv
-accepted(struct sim *s, const struct arm_id *id, jv sent, jv stored, jv old)
+accepted(jv sent, jv stored, jv old)
 {
 	static const char *const given[] = { "storageEndpoints" },
 				 *const sparse[] = { "ipFilterRules", "routing",
@@ -154,9 +174,9 @@ accepted(struct sim *s, const struct arm_id *id, jv sent, jv stored, jv old)
 	}
 	v = jv_path(sent, "properties.authorizationPolicies");
 	if (jv_get_kind(v) == JV_KIND_ARRAY)
-		props = jv_put(props, "authorizationPolicies",
-		    policies_list(s, id->name[0], NULL));
-	jv_free(v);
+		props = jv_put(props, "authorizationPolicies", with_keys(v));
+	else
+		jv_free(v);
 	out = jv_put(out, "properties", props);
 	out = jv_without(out, "systemData");
 	v = jv_at(old, "etag");
@@ -195,8 +215,8 @@ hub_put_whole(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	arm_operation_for(s, q, r, 201, base, jv_null(), true, false,
 	    arm_lasts(s, fresh ? WORK_CREATE : WORK_UPDATE));
 	arm_answer(r, 201,
-	    accepted(s, id, sent, now,
-		jv_is_valid(old) ? old : (jv_free(old), jv_null())));
+	    accepted(
+		sent, now, jv_is_valid(old) ? old : (jv_free(old), jv_null())));
 	free(region);
 	free(base);
 }

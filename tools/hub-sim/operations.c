@@ -208,8 +208,12 @@ operation_poll(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		arm_retry_long(s, r);
 		if (async) {
 			arm_answer(r, 200,
-			    jv_put(
-				jv_object(), "status", jv_string("Running")));
+			    jv_put(jv_object(), "status",
+				/* in Cosmos DB's words */
+				jv_string(
+				    strcasecmp(place, "operationsStatus") == 0
+					? "Enqueued"
+					: "Running")));
 			return true;
 		}
 		sim_head(r, "Location", "https://%s%s?%s", sim_authority(q),

@@ -75,6 +75,27 @@ drop(const char *api, jv body, jv old, enum arm_how how)
 	jv_free(old);
 }
 
+/* The same short region that the tracked resource above it has. */
+static jv
+place_above(struct sim *s, const struct arm_id *id)
+{
+	struct arm_id up;
+	jv above, place = jv_null();
+	char *region;
+
+	if (!arm_parent(s, id->key, &up))
+		return place;
+	above = arm_load(s, up.key);
+	if (jv_is_valid(above) &&
+	    (region = arm_region(arm_member(above, "location")))) {
+		place = jv_string(region);
+		free(region);
+	}
+	jv_free(above);
+	arm_id_free(&up);
+	return place;
+}
+
 /* -- keys ---------------------------------------------------------------- */
 
 static long
@@ -310,6 +331,10 @@ namespace_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		     "\"disableLocalAuth\":false,\"zoneRedundant\":false}",
 	    arm_member(body, "properties"));
 	sim_guid(s, id->key, guid);
+	/* Right after a PUT it is not yet ready (CONTRACT 3.2). */
+	if (how == ARM_SLOW && jv_get_kind(old) == JV_KIND_NULL)
+		out = jv_put(out, "ready",
+		    jv_number((double)(sim_now(s) + arm_lasts(s, WORK_OTHER))));
 	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
 	props =
 	    jv_put(props, "metricId", jv_text("%s:%s", SIM_SUBSCRIPTION, name));
@@ -324,10 +349,47 @@ namespace_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 }
 
 static jv
-rule_body(const struct arm_id *id, jv rights)
+namespace_view(
+    struct sim *s, const struct arm_id *id, const char *api, jv stored)
 {
-	jv out = frame(id, id->kind->type);
+	double ready = (double)arm_number(stored, "ready", 0);
 
+	(void)id;
+	(void)api;
+	if ((double)sim_now(s) < ready)
+		stored = jv_put(stored, "properties",
+		    jv_put(jv_put(arm_member(stored, "properties"),
+			       "provisioningState", jv_string("Created")),
+			"status", jv_string("Activating")));
+	return jv_without(stored, "ready");
+}
+
+/* The type in the words of the recordings, which differ by depth. */
+static jv
+rule_body(struct sim *s, const struct arm_id *id, jv rights)
+{
+	bool below = id->depth > 2;
+	char *space = xstrndup(id->kind->type, strcspn(id->kind->type, "/"));
+	char *type = below ? arm_lower(strrchr(id->kind->type, '/')) : NULL;
+	jv out;
+
+	if (below) {
+		char *whole = xasprintf("%.*s%s",
+		    (int)(strrchr(id->kind->type, '/') - id->kind->type),
+		    id->kind->type, type);
+
+		out = frame(id, whole);
+		free(whole);
+	} else {
+		char *whole =
+		    xasprintf("%s/Namespaces/AuthorizationRules", space);
+
+		out = frame(id, whole);
+		out = arm_put_some(out, "location", place_above(s, id));
+		free(whole);
+	}
+	free(space);
+	free(type);
 	return jv_put(out, "properties", jv_put(jv_object(), "rights", rights));
 }
 
@@ -340,12 +402,20 @@ namespace_born(struct sim *s, const struct arm_id *id)
 
 	if (arm_id_parse(s, path, &rule)) {
 		arm_store(s, &rule,
-		    rule_body(
-			&rule, jv_parse("[\"Listen\",\"Manage\",\"Send\"]")));
+		    rule_body(s, &rule,
+			jv_parse("[\"Listen\",\"Manage\",\"Send\"]")));
 		arm_id_free(&rule);
 	}
 	free(path);
 }
+
+#define ENTITY_DEFAULTS                                                     \
+	"\"duplicateDetectionHistoryTimeWindow\":\"PT10M\","                \
+	"\"autoDeleteOnIdle\":\"P10675199DT2H48M5.4775807S\","              \
+	"\"countDetails\":{\"activeMessageCount\":0,"                       \
+	"\"deadLetterMessageCount\":0,\"scheduledMessageCount\":0,"         \
+	"\"transferMessageCount\":0,\"transferDeadLetterMessageCount\":0}," \
+	"\"accessedAt\":\"0001-01-01T00:00:00Z\","
 
 /* The entity of a namespace: an event hub, a queue, a topic and what is in
  * one.  Its defaults are chosen by the last part of its type. */
@@ -357,6 +427,8 @@ entity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 	jv props = arm_member(body, "properties"),
 	   out = frame(id, id->kind->type);
 
+	if (id->depth == 2)
+		out = arm_put_some(out, "location", place_above(s, id));
 	if (strcmp(what, "eventhubs") == 0) {
 		jv ids = jv_array(), n;
 
@@ -370,12 +442,20 @@ entity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 			ids = jv_array_append(ids, jv_text("%d", i));
 		jv_free(n);
 		props = jv_put(props, "partitionIds", ids);
+		if (api && strcmp(api, "2022-10") > 0)
+			props = jv_put(props, "retentionDescription",
+			    JV_OBJECT(jv_string("cleanupPolicy"),
+				jv_string("Delete"),
+				jv_string("retentionTimeInHours"),
+				jv_number(
+				    24 * (double)arm_number(props,
+					     "messageRetentionInDays", 7))));
 	} else if (strcmp(what, "queues") == 0) {
 		props = defaulted(
 		    "{\"maxMessageSizeInKilobytes\":256,\"lockDuration\":"
 		    "\"PT1M\",\"maxSizeInMegabytes\":1024,"
 		    "\"requiresDuplicateDetection\":false,\"requiresSession\":"
-		    "false,\"defaultMessageTimeToLive\":"
+		    "false," ENTITY_DEFAULTS "\"defaultMessageTimeToLive\":"
 		    "\"P10675199DT2H48M5.4775807S\","
 		    "\"deadLetteringOnMessageExpiration\":false,"
 		    "\"enableBatchedOperations\":true,\"maxDeliveryCount\":10,"
@@ -388,7 +468,7 @@ entity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		    "{\"maxMessageSizeInKilobytes\":256,"
 		    "\"defaultMessageTimeToLive\":"
 		    "\"P10675199DT2H48M5.4775807S\",\"maxSizeInMegabytes\":"
-		    "1024,\"requiresDuplicateDetection\":false,"
+		    "1024,\"requiresDuplicateDetection\":false," ENTITY_DEFAULTS
 		    "\"enableBatchedOperations\":true,\"sizeInBytes\":0,"
 		    "\"status\":\"Active\",\"supportOrdering\":true,"
 		    "\"enablePartitioning\":false,\"enableExpress\":false,"
@@ -410,7 +490,6 @@ rule_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 	jv rights = jv_path(jv_copy(body), "properties.rights");
 	bool listen = false, send = false, manage = false, bad = false;
 
-	(void)s;
 	drop(api, body, old, how);
 	if (jv_get_kind(rights) == JV_KIND_ARRAY)
 		jv_array_foreach(rights, i, one) {
@@ -432,7 +511,7 @@ rule_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		    "Listen, Send and Manage; Manage needs the other two.",
 		    id->name[id->depth - 1]);
 	}
-	return rule_body(id, rights);
+	return rule_body(s, id, rights);
 }
 
 static jv
@@ -482,13 +561,115 @@ rule_action(struct sim *s, const struct arm_id *id, jv stored,
 
 /* -- Cosmos DB ----------------------------------------------------------- */
 
+/* Where an account is, as it is answered four times. */
+static jv
+cosmos_places(const char *name, jv given, bool policy)
+{
+	jv out = jv_array();
+
+	if (jv_get_kind(given) != JV_KIND_ARRAY) {
+		jv_free(given);
+		return out;
+	}
+	jv_array_foreach(given, i, one) {
+		char *region = arm_region(arm_member(one, "locationName"));
+		jv place = jv_put(jv_object(), "id",
+		    jv_text("%s-%s", name, region ? region : ""));
+
+		place = jv_put(place, "locationName",
+		    region ? jv_string(arm_region_title(region))
+			   : arm_member(one, "locationName"));
+		if (!policy) {
+			place = jv_put(place, "documentEndpoint",
+			    jv_text("https://%s-%s.documents.azure.com:443/",
+				name, region ? region : ""));
+			place = jv_put(
+			    place, "provisioningState", jv_string("Succeeded"));
+		}
+		place = jv_put(place, "failoverPriority",
+		    jv_number((double)arm_number(one, "failoverPriority", 0)));
+		if (!policy)
+			place = jv_put(place, "isZoneRedundant",
+			    arm_is_true(one, "isZoneRedundant") ? jv_true()
+								: jv_false());
+		out = jv_array_append(out, place);
+		free(region);
+		jv_free(one);
+	}
+	jv_free(given);
+	return out;
+}
+
+/* The properties of an account, from what was sent. */
+static jv
+cosmos_account(struct sim *s, const struct arm_id *id, jv given, jv since)
+{
+	static const char *const keys[] = { "primaryMasterKey",
+		"secondaryMasterKey", "primaryReadonlyMasterKey",
+		"secondaryReadonlyMasterKey" };
+	const char *name = id->name[0];
+	jv props, places = jv_null(), ages = jv_object();
+	char guid[37];
+
+	if (jv_get_kind(given) == JV_KIND_OBJECT)
+		places = arm_member(given, "locations");
+	props = defaulted(
+	    "{\"provisioningState\":\"Succeeded\","
+	    "\"publicNetworkAccess\":\"Enabled\","
+	    "\"enableAutomaticFailover\":false,"
+	    "\"enableMultipleWriteLocations\":false,"
+	    "\"enablePartitionKeyMonitor\":false,"
+	    "\"isVirtualNetworkFilterEnabled\":false,"
+	    "\"virtualNetworkRules\":[],\"EnabledApiTypes\":\"Sql\","
+	    "\"disableKeyBasedMetadataWriteAccess\":false,"
+	    "\"enableFreeTier\":false,\"enableAnalyticalStorage\":false,"
+	    "\"analyticalStorageConfiguration\":"
+	    "{\"schemaType\":\"WellDefined\"},"
+	    "\"databaseAccountOfferType\":\"Standard\","
+	    "\"defaultIdentity\":\"FirstPartyIdentity\","
+	    "\"networkAclBypass\":\"None\",\"disableLocalAuth\":false,"
+	    "\"enablePartitionMerge\":false,\"enableBurstCapacity\":false,"
+	    "\"minimalTlsVersion\":\"Tls12\","
+	    "\"consistencyPolicy\":{\"defaultConsistencyLevel\":"
+	    "\"Session\",\"maxIntervalInSeconds\":5,"
+	    "\"maxStalenessPrefix\":100},"
+	    "\"configurationOverrides\":"
+	    "{\"EnablePerRegionPerPartitionAutoscaleOptIn\":\"True\"},"
+	    "\"cors\":[],\"capabilities\":[],\"ipRules\":[],"
+	    "\"backupPolicy\":{\"type\":\"Periodic\","
+	    "\"periodicModeProperties\":{\"backupIntervalInMinutes\":240,"
+	    "\"backupRetentionIntervalInHours\":8,"
+	    "\"backupStorageRedundancy\":\"Geo\"}},"
+	    "\"networkAclBypassResourceIds\":[]}",
+	    jv_without(jv_without(given, "createMode"), "apiProperties"));
+	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
+	for (int i = 0; i < 2; i++)
+		props = jv_put(props, i ? "sqlEndpoint" : "documentEndpoint",
+		    jv_text("https://%s.documents.azure.com:443/", name));
+	sim_guid(s, id->key, guid);
+	props = jv_put(props, "instanceId", jv_string(guid));
+	props = jv_put(props, "writeLocations",
+	    cosmos_places(name, jv_copy(places), false));
+	props = jv_put(props, "readLocations",
+	    cosmos_places(name, jv_copy(places), false));
+	props = jv_put(
+	    props, "locations", cosmos_places(name, jv_copy(places), false));
+	props = jv_put(
+	    props, "failoverPolicies", cosmos_places(name, places, true));
+	for (int i = 0; i < 4; i++)
+		ages = jv_put(ages, keys[i],
+		    jv_put(jv_object(), "generationTime", jv_copy(since)));
+	jv_free(since);
+	return jv_put(props, "keysMetadata", ages);
+}
+
 static jv
 cosmos_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
     jv old, enum arm_how how)
 {
 	const char *name = id->name[0];
 	char *kind = arm_text(body, "kind");
-	jv out = jv_object(), props, created = arm_member(old, "systemData");
+	jv out = jv_object(), props, v, created = arm_member(old, "systemData");
 
 	out = jv_put(out, "id", jv_string(id->id));
 	out = jv_put(out, "name", jv_string(name));
@@ -502,21 +683,12 @@ cosmos_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		created =
 		    jv_put(jv_object(), "createdAt", arm_time(sim_now(s)));
 	}
+	props = cosmos_account(s, id, arm_member(body, "properties"),
+	    arm_member(created, "createdAt"));
 	out = jv_put(out, "systemData", created);
-	props = defaulted("{\"publicNetworkAccess\":\"Enabled\","
-			  "\"enableAutomaticFailover\":false,"
-			  "\"enableMultipleWriteLocations\":false,"
-			  "\"databaseAccountOfferType\":\"Standard\","
-			  "\"disableLocalAuth\":false,"
-			  "\"minimalTlsVersion\":\"Tls12\","
-			  "\"consistencyPolicy\":{\"defaultConsistencyLevel\":"
-			  "\"Session\",\"maxIntervalInSeconds\":5,"
-			  "\"maxStalenessPrefix\":100}}",
-	    arm_member(body, "properties"));
-	props = jv_put(props, "provisioningState", jv_string("Succeeded"));
-	props = jv_put(props, "documentEndpoint",
-	    jv_text("https://%s.documents.azure.com:443/", name));
 	out = jv_put(out, "properties", props);
+	v = arm_member(body, "identity");
+	out = jv_put(out, "identity", object_or(v, "{\"type\":\"None\"}"));
 	free(kind);
 	drop(api, body, old, how);
 	return out;
@@ -578,6 +750,44 @@ cosmos_action(struct sim *s, const struct arm_id *id, jv stored,
 	return out;
 }
 
+/* What the service adds to a database or a container. */
+static jv
+cosmos_inside(const struct arm_id *id, jv given, const char *rid)
+{
+	static const char *const base[] = { "colls", "users", NULL },
+				 *const box[] = { "docs", "sprocs", "triggers",
+					 "udfs", "conflicts", NULL };
+	bool container = id->depth == 3;
+
+	if (container)
+		given = defaulted(
+		    "{\"indexingPolicy\":{\"indexingMode\":\"consistent\","
+		    "\"automatic\":true,\"includedPaths\":[{\"path\":\"/*\"}],"
+		    "\"excludedPaths\":[{\"path\":\"/\\\"_etag\\\"/?\"}]},"
+		    "\"conflictResolutionPolicy\":"
+		    "{\"mode\":\"LastWriterWins\","
+		    "\"conflictResolutionPath\":\"/_ts\","
+		    "\"conflictResolutionProcedure\":\"\"},"
+		    "\"geospatialConfig\":{\"type\":\"Geography\"},"
+		    "\"computedProperties\":[],\"statistics\":[{\"id\":\"0\","
+		    "\"sizeInKB\":0,\"documentCount\":0,"
+		    "\"sampledDistinctPartitionKeyCount\":0,"
+		    "\"partitionKeys\":[]}]}",
+		    given);
+	given = jv_put(given, "_rid", jv_text("%s==", rid));
+	given = jv_put(given, "_self",
+	    jv_text("dbs/%s==/%s", rid, container ? "colls/" : ""));
+	given = jv_put(given, "_etag",
+	    jv_text("\"0000%.4s-0000-0700-0000-%s0000\"", rid, rid));
+	for (const char *const *m = container ? box : base; *m; m++) {
+		char *name = xasprintf("_%s", *m);
+
+		given = jv_put(given, name, jv_text("%s/", *m));
+		free(name);
+	}
+	return given;
+}
+
 /* Databases and containers: the resource inside the resource. */
 static jv
 cosmos_child_put(struct sim *s, const struct arm_id *id, const char *api,
@@ -606,7 +816,7 @@ cosmos_child_put(struct sim *s, const struct arm_id *id, const char *api,
 		sim_guid(s, id->key, guid);
 		guid[8] = '\0';
 		given = jv_without(given, "createMode");
-		given = jv_put(given, "_rid", jv_text("%s==", guid));
+		given = cosmos_inside(id, given, guid);
 		given = jv_put(given, "_ts", jv_number((double)seconds));
 		out = jv_put(jv_put(jv_object(), "id", jv_string(id->id)),
 		    "type", jv_string(id->kind->type));
@@ -657,7 +867,7 @@ identity_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 	{                                                              \
 		.type = (what), .created = 200, .replaced = 200,       \
 		.tracked = true, .global = true, .put = namespace_put, \
-		.born = namespace_born                                 \
+		.view = namespace_view, .born = namespace_born         \
 	}
 
 const struct arm_kind service_kinds[] = {
