@@ -198,7 +198,7 @@ say_when(struct sim *s, const struct fault *f, enum sim_room room,
 	if (seconds < 0 && f->kind == FAULT_THROTTLE && room == ROOM_ARM)
 		seconds =
 		    f->burst_ms
-			? (long)(sim_until(s, f->burst_until) + 999) / 1000
+			? (long)(sim_until(s, f->burst_until) + 998) / 1000
 			: 10;
 	if (seconds >= 0)
 		sim_head(r, "Retry-After", "%ld", seconds);

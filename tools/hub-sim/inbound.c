@@ -69,6 +69,8 @@ on_headers(http_parser *p)
 	expect = header(&q, "expect");
 	if (expect && strcasecmp(expect, "100-continue") != 0)
 		in->refused = 417;
+	else if (p->http_major != 1)
+		in->refused = 505;
 	else if (p->upgrade && p->method == HTTP_CONNECT)
 		in->refused = 405;
 	in->headed = true;
@@ -232,6 +234,10 @@ inbound_refuse(const struct inbound *in, struct sim_reply *r)
 	case 417:
 		sim_error(r, 417, "ExpectationFailed",
 		    "Only 100-continue can be expected.");
+		break;
+	case 505:
+		sim_error(r, 505, "HTTPVersionNotSupported",
+		    "Only HTTP/1.1 and 1.0 are spoken here.");
 		break;
 	case 405:
 		sim_error(r, 405, "MethodNotAllowed",
