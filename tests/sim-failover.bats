@@ -259,7 +259,7 @@ $end
     sim 0 --token-seconds=1000000 -- 'hop() { failover "$1" | cut -c1-4; after "$2"; }
         hop "East US" 600; hop "West US" 3600; hop "West US" 4200; hop "East US" 4200; hop "West US" 4200
         hop "East US" 0; arm POST "$H/failover" "{\"failoverRegion\":\"East US\"}" | cut -c5- | jq -r .message
-        after 65000; hop "East US" 600; seen | cut -d, -f1,2'
+        after 70000; hop "East US" 600; seen | cut -d, -f1,2'
     [ "$(sed 7d <<<"$output")" = '202 
 409 
 202 
@@ -300,6 +300,23 @@ $end
 ["Active","East US"' ]
 }
 
+@test "failover: by Microsoft, which counts against nobody's two" {
+    sim 0 --token-seconds=1000000 -- 'its() { curl -sS -o /dev/null -w "%{http_code}\n" -X "$1" "$HUB_SIM_CONTROL/failovers/$2"; }
+        its POST none; its GET contoso; its POST contoso; its POST contoso; seen | cut -d, -f1,2; after 600; seen | cut -d, -f1,2
+        for to in West East West East; do after 3600; failover "$to US" | cut -c1-4; after 600; done; seen | cut -d, -f1,2'
+    is '404
+405
+202
+404
+["FailingOver","West US"
+["Active","East US"
+202 
+202 
+202 
+202 
+["Active","East US"'
+}
+
 @test "failover: a hub-sim that was killed in the middle goes on" {
     export LIB=$BATS_FILE_TMPDIR/lib
     run hub-sim --db state.db --timing=real --from "$ROOT/examples/contoso.json" -- bash -c '. "$LIB"
@@ -315,14 +332,17 @@ $end
     sim 0 --lose=300 -- '
         twin() { data PATCH "/twins/$1" "{\"properties\":{\"desired\":{\"n\":$2}}}" >/dev/null; }
         device() { data PUT "/devices/$1" "{\"deviceId\":\"$1\"}" >/dev/null; }
-        conf() { data PUT "/configurations/$1" "{\"id\":\"$1\",\"targetCondition\":\"*\",\"priority\":1,\"content\":{\"deviceContent\":{\"properties.desired.x\":{\"a\":1}}}}" >/dev/null; }
+        conf() { data PUT "/configurations/$1" "{\"id\":\"$1\",\"targetCondition\":\"tags.no=1\",\"priority\":1,\"content\":{\"deviceContent\":{\"properties.desired.x\":{\"a\":1}}}}" >/dev/null; }
         list() { data GET /devices | head -1 | jq -r ".[].deviceId" | grep "^t-" | sort | paste -sd" "; data GET /twins/t-old | head -1 | jq -c "[.properties.desired.n, .version]"; data GET /configurations | head -1 | jq -r ".[].id" | sort | paste -sd" "; }
         device t-old; device t-doomed; twin t-old 1; conf c-old; after 600
         data GET /twins/t-old | head -1 >was; list
         device t-new; twin t-old 2; twin t-old 3; data DELETE /devices/t-doomed "" -H "If-Match: *" >/dev/null; device t-both
         data DELETE /devices/t-both "" -H "If-Match: *" >/dev/null; conf c-new; list
         failover "East US" >/dev/null; after 600; list
-        data GET /twins/t-old | head -1 | cmp - was && echo same; seen | cut -d, -f1,2'
+        data GET /twins/t-old | head -1 | cmp - was && echo same; seen | cut -d, -f1,2
+        curl -sS -X PUT -d 0 "$HUB_SIM_CONTROL/lose"; device t-late; after 4000; TOKEN=$(token https://management.azure.com)
+        DATA=$(token https://iothubs.azure.net); device t-later
+        curl -sS -X PUT -d 300 "$HUB_SIM_CONTROL/lose"; device t-last; failover "West US" >/dev/null; after 600; list | sed -n 1p'
     is 't-doomed t-old
 [1,3]
 c-old
@@ -333,7 +353,10 @@ t-doomed t-old
 [1,3]
 c-old
 same
-["Active","East US"'
+["Active","East US"
+0
+300
+t-doomed t-late t-later t-old'
 }
 
 @test "without --lose, or for what is older, nothing is lost" {

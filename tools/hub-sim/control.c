@@ -6,6 +6,7 @@
  *   GET, POST, DELETE faults and faults/N
  *   GET, PUT  KNOB           one value as text: see knobs
  *   GET, PUT  doubts/NAME    its position
+ *   POST      failovers/HUB  Microsoft fails the hub over, asked by nobody
  *
  * Whoever runs hub-sim may ask; a page in a browser on the same machine may
  * not: what a browser sends by itself names an origin or a site.
@@ -19,6 +20,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "failover.h"
 #include "fault.h"
 
 enum { SPECS_MAX = 1000 };
@@ -165,7 +167,7 @@ turn_lose(struct sim *s, const char *value, struct err *e)
 	if (whole(&seconds, value, 0, 300, e))
 		return -1;
 	s->lose_ms = seconds * 1000;
-	return 0;
+	return lose_watch(s, e);
 }
 
 static void
@@ -392,6 +394,22 @@ doubt_call(const struct sim_request *q, struct sim_reply *r, const char *name)
 }
 
 static void
+failover_call(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const char *hub)
+{
+	if (strcmp(q->method, "POST") != 0) {
+		not_allowed(r, "POST");
+	} else if (!hub || !failover_by_microsoft(s, hub)) {
+		sim_error(r, 404, "NotFound",
+		    "there is no hub '%s' that could fail over now",
+		    hub ? hub : "");
+	} else {
+		r->status = 202;
+		buf_text(&r->body, "{}");
+	}
+}
+
+static void
 status_call(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 {
 	struct buf text = BUF_INIT;
@@ -439,6 +457,8 @@ route(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		faults_call(s, q, r, second);
 	else if (strcmp(word, "doubts") == 0)
 		doubt_call(q, r, second);
+	else if (strcmp(word, "failovers") == 0)
+		failover_call(s, q, r, second);
 	else if (second)
 		sim_error(r, 404, "NotFound", "nothing is there");
 	else if (strcmp(word, "status") == 0)
@@ -447,9 +467,9 @@ route(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		knob_call(s, q, r, k);
 	else
 		sim_error(r, 404, "NotFound",
-		    "'%s' is none of status, faults, doubts/NAME, clock, "
-		    "speed, throttle, load, timing, operation-ms, lose, "
-		    "token-seconds",
+		    "'%s' is none of status, faults, doubts/NAME, "
+		    "failovers/HUB, clock, speed, throttle, load, timing, "
+		    "operation-ms, lose, token-seconds",
 		    word);
 }
 

@@ -377,3 +377,29 @@ failover_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	jv_free(body);
 	free(region);
 }
+
+bool
+failover_by_microsoft(struct sim *s, const char *hub)
+{
+	struct hub_row row;
+	struct arm_id id;
+	jv shown, busy;
+	char *pair;
+	bool can;
+
+	hub_reap(s);
+	row = hub_row(s, hub);
+	if (!row.there || !arm_id_parse(s, row.key, &id))
+		return false;
+	shown = arm_resource(s, row.key);
+	busy = hub_ready(s, hub);
+	pair = located(shown, "secondary");
+	can = pair && jv_is_valid(busy);
+	if (can)
+		(void)failover_start(s, &id, false, false);
+	free(pair);
+	jv_free(busy);
+	jv_free(shown);
+	arm_id_free(&id);
+	return can;
+}

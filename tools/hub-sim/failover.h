@@ -41,6 +41,8 @@ void failover_handle(struct sim *s, const struct sim_request *q,
  */
 int64_t failover_start(
     struct sim *s, const struct arm_id *id, bool fails, bool own);
+/* false: there is no such hub, or nothing that it can do now. */
+bool failover_by_microsoft(struct sim *s, const char *hub);
 /* What has become due, in all hubs. */
 void failover_settle(struct sim *s);
 void failover_forget(struct sim *s, const char *hub);

@@ -9,6 +9,8 @@
  */
 #include "failover.h"
 
+#include "registry.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -133,9 +135,13 @@ restore(struct sim *s, const struct watched *w, const char *hub, int64_t moment)
 void
 lose_since(struct sim *s, const char *hub, int64_t moment)
 {
+	struct visit v = { .s = s, .now = sim_now(s) };
+
 	for (int i = 0; i < TABLES; i++)
 		restore(s, &all[i], hub, moment);
 	lose_forget(s, hub);
+	(void)snprintf(v.hub.name, sizeof v.hub.name, "%s", hub);
+	configurations_changed(&v);
 }
 
 void
