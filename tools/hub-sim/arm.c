@@ -228,6 +228,43 @@ list_type(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 
 /* -- one resource -------------------------------------------------------- */
 
+static bool
+is_cosmos(const char *path)
+{
+	return strcasestr(path, "/providers/microsoft.documentdb/") != NULL;
+}
+
+/* The one service here whose writes take time ([rec-cosmos], CONTRACT 3.2). */
+static void
+cosmos_operation(
+    struct sim *s, const struct sim_request *q, struct sim_reply *r, int status)
+{
+	arm_operation(s, q, r, status,
+	    "/subscriptions/" SIM_SUBSCRIPTION
+	    "/providers/Microsoft.DocumentDB/locations/westus/operationsStatus",
+	    jv_null(), true, true);
+}
+
+/* A text with a text in it ([rec-cosmos] 13). */
+static jv
+cosmos_not_found(struct sim *s)
+{
+	char guid[37];
+
+	sim_guid(s, "cosmos-activity", guid);
+	return arm_failure(404,
+	    jv_put(jv_put(jv_object(), "code", jv_string("NotFound")),
+		"message",
+		jv_text("Message: {\"code\":\"NotFound\",\"message\":"
+			"\"Message: {\\\"Errors\\\":[\\\"Resource Not "
+			"Found. Learn more: "
+			"https:\\\\/\\\\/aka.ms\\\\/cosmosdb-tsg-not-found"
+			"\\\"]}\\r\\nActivityId: %s\"}, Request URI: /dbs\r\n"
+			"ActivityId: %s, Microsoft.Azure.Documents.Common/"
+			"2.14.0",
+		    guid, guid)));
+}
+
 static void
 put_resource(struct sim *s, const struct sim_request *q, struct sim_reply *r,
     const struct arm_id *id, const char *api)
@@ -246,8 +283,16 @@ put_resource(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	old = arm_load(s, id->key);
 	fresh = !jv_is_valid(old);
 	jv_free(old);
-	arm_answer_or(r, fresh ? id->kind->created : id->kind->replaced,
-	    arm_put_as(s, id->id, api, body, ARM_SLOW));
+	body = arm_put_as(s, id->id, api, body, ARM_SLOW);
+	if (jv_is_valid(body) && is_cosmos(id->key)) {
+		cosmos_operation(s, q, r, id->depth == 1 ? 200 : 202);
+		if (id->depth > 1)
+			body = jv_put((jv_free(body), jv_object()), "status",
+			    jv_string("Enqueued"));
+		arm_answer(r, r->status, body);
+		return;
+	}
+	arm_answer_or(r, fresh ? id->kind->created : id->kind->replaced, body);
 }
 
 /* Only tags can be changed this way; they replace those that were there. */
@@ -269,6 +314,23 @@ patch_resource(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	} else
 		jv_free(tags);
 	arm_answer(r, 200, arm_view(s, id, api, old));
+}
+
+/* What was never changed is there all the same, as long as its parent is. */
+static bool
+is_implied(struct sim *s, const struct arm_id *id)
+{
+	struct arm_id up;
+	jv parent;
+	bool is;
+
+	if (!id->kind->implied || !arm_parent(s, id->key, &up))
+		return false;
+	parent = arm_load(s, up.key);
+	is = jv_is_valid(parent);
+	jv_free(parent);
+	arm_id_free(&up);
+	return is;
 }
 
 static void
@@ -293,8 +355,14 @@ resource_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 			hub_delete(s, q, r, id);
 		else
 			r->status = arm_delete(s, id->key) ? 200 : 204;
+	} else if (!there && strcmp(m, "GET") == 0 && is_implied(s, id)) {
+		arm_answer(r, 200,
+		    id->kind->put(s, id, api, jv_object(), jv_null(),
+			ARM_SETTLED));
 	} else if (!there) {
-		arm_refuse(r, arm_not_found(id));
+		arm_refuse(r, is_cosmos(id->key) && id->depth > 1
+				  ? cosmos_not_found(s)
+				  : arm_not_found(id));
 	} else if (strcmp(m, "GET") == 0) {
 		arm_answer(r, 200, arm_view(s, id, api, jv_copy(stored)));
 	} else if (strcmp(m, "HEAD") == 0) {
@@ -347,7 +415,14 @@ action_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		arm_refuse(r, request);
 		return;
 	}
-	arm_answer_or(r, 200, arm_act(s, id, action, request, true));
+	request = arm_act(s, id, action, request, true);
+	if (jv_is_valid(request) && is_cosmos(id) &&
+	    strcasecmp(action, "regenerateKey") == 0) {
+		jv_free(request);
+		cosmos_operation(s, q, r, 202);
+		request = jv_put(jv_object(), "status", jv_string("Enqueued"));
+	}
+	arm_answer_or(r, r->status ? r->status : 200, request);
 }
 
 /* A hub that fails over does not answer as it always does. */
@@ -530,6 +605,10 @@ in_subscription(
 		return;
 	else if (n == 5 && segment_is(q, 2, "providers") &&
 		 segment_is(q, 3, "Microsoft.Devices") &&
+		 segment_is(q, 4, "usages") && strcmp(q->method, "GET") == 0)
+		usages_answer(s, r);
+	else if (n == 5 && segment_is(q, 2, "providers") &&
+		 segment_is(q, 3, "Microsoft.Devices") &&
 		 segment_is(q, 4, "checkNameAvailability"))
 		check_name(s, q, r);
 	else if (n == 5 && segment_is(q, 2, "providers")) {
@@ -637,6 +716,27 @@ handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 	free(sub);
 }
 
+/* Small habits by which the services can be told apart ([rec-lifecycle] 14,
+ * [rec-cosmos], [rec-deploy] 3). */
+static void
+habits(const struct sim_request *q, struct sim_reply *r)
+{
+	static const char flat[] = "{\"code\":";
+	bool cosmos = is_cosmos(q->path);
+
+	if (cosmos)
+		sim_head(r, "x-ms-gatewayversion", "version=2.14.0");
+	if (!r->content_type && r->body.len &&
+	    (cosmos || strcasestr(q->path, "/microsoft.storage/") ||
+		(r->status >= 400 && r->body.len > strlen(flat) &&
+		    memcmp(r->body.at, flat, strlen(flat)) == 0)))
+		r->content_type = "application/json";
+	if (r->status >= 400 && r->status != 501 &&
+	    (!strcasestr(q->path, "/providers/") ||
+		strcasestr(q->path, "/providers/Microsoft.Resources/")))
+		sim_head(r, "x-ms-failure-cause", "gateway");
+}
+
 /* az writes two slashes where its ids have no parent between them. */
 void
 arm_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
@@ -649,5 +749,6 @@ arm_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 			buf_char(&path, *c);
 	plain.path = path.at ? path.at : "/";
 	handle(s, &plain, r);
+	habits(&plain, r);
 	buf_free(&path);
 }

@@ -83,6 +83,7 @@ struct arm_kind {
 	bool tracked;          /* has a location, may have tags */
 	bool global;           /* its name is unique in the whole world */
 	bool hub;              /* belongs to the hub provider */
+	bool implied;          /* there with its parent, kept once changed */
 	/* The new stored body from what was sent; old is jv_null() for a new
 	 * one.  Consumes body and old. */
 	jv (*put)(struct sim *s, const struct arm_id *id, const char *api,
@@ -181,6 +182,8 @@ void arm_operation_for(struct sim *s, const struct sim_request *q,
 const char *arm_version_of(const char *type);
 /* Below /subscriptions/{s}/providers; false: not it.  n: segments. */
 bool providers_handle(struct sim_reply *r, const struct sim_request *q, int n);
+/* .../providers/Microsoft.Devices/usages */
+void usages_answer(struct sim *s, struct sim_reply *r);
 /* /tenants, and the operations of a provider; false: neither. */
 bool tenant_handle(struct sim_reply *r, const struct sim_request *q);
 

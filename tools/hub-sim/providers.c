@@ -147,6 +147,41 @@ providers_handle(struct sim_reply *r, const struct sim_request *q, int n)
 }
 
 static jv
+usage_of(const char *word, const char *title, long now, long most)
+{
+	return JV_OBJECT(jv_string("id"),
+	    jv_text("/subscriptions/" SIM_SUBSCRIPTION
+		    "/providers/Microsoft.Devices/usages/%s",
+		word),
+	    jv_string("type"), jv_string("Microsoft.Devices/usages"),
+	    jv_string("unit"), jv_string("count"), jv_string("currentValue"),
+	    jv_number((double)now), jv_string("limit"), jv_number((double)most),
+	    jv_string("name"),
+	    JV_OBJECT(jv_string("value"), jv_string(word),
+		jv_string("localizedValue"), jv_string(title)));
+}
+
+/* Hubs of the subscription, and how many it may have (annex A). */
+void
+usages_answer(struct sim *s, struct sim_reply *r)
+{
+	sqlite3_stmt *q =
+	    sim_sql(s, "SELECT count(*), total(upper(sku) = 'F1') FROM hub");
+	long all = 0, without_price = 0;
+
+	if (sim_step(s, q) == SQLITE_ROW) {
+		all = (long)sqlite3_column_int64(q, 0);
+		without_price = (long)sqlite3_column_int64(q, 1);
+	}
+	arm_answer(r, 200,
+	    jv_put(jv_object(), "value",
+		JV_ARRAY(usage_of("freeHubCount", "Free Hub Count",
+			     without_price, 1),
+		    usage_of("paidHubCount", "Paid Hub Count",
+			all - without_price, 50))));
+}
+
+static jv
 operation(
     const char *name, const char *resource, const char *what, const char *text)
 {
