@@ -6,7 +6,7 @@
 load ../helper
 
 setup_file() {
-    command -v az >/dev/null || skip "needs azure-cli"
+    command -v az >/dev/null || return 0
     sim_start --listen 127.0.0.1:443 --from "$ROOT/examples/contoso.json" \
         --timing fast
     az_quiet
@@ -19,6 +19,7 @@ setup_file() {
 }
 
 setup() {
+    command -v az >/dev/null || skip "needs azure-cli"
     az_quiet
     cd "$BATS_TEST_TMPDIR" || return
 }
@@ -328,8 +329,10 @@ template() {
     azq 'Create az-made EvaluateDeploymentOutput None' \
         deployment operation group list -g az-rg -n second \
         --query '[].properties.[provisioningOperation, targetResource.resourceName]'
-    az deployment group export -g az-rg -n hub | jq -S . >exported
-    jq -S . hub.json | diff - exported
+    # The service spells types its own way when it gives a template back.
+    types='(.parameters, .outputs)[].type |= ascii_downcase'
+    az deployment group export -g az-rg -n hub | jq -S "$types" >exported
+    jq -S "$types" hub.json | diff - exported
     az deployment group delete -g az-rg -n hub
     refused "DeploymentNotFound" deployment group show -g az-rg -n hub
     az iot hub delete -n az-made -g az-rg

@@ -367,36 +367,27 @@ managed_identity(
 
 /* Absolute URLs, made from the Host header (CLIENTS 1.3, 4.4). */
 static void
-configuration(
-    struct sim *s, const struct sim_request *q, struct sim_reply *r, bool adfs)
+configuration(const struct sim_request *q, struct sim_reply *r, bool adfs)
 {
-	const char *host = sim_authority(q);
+	char *base =
+	    adfs ? xasprintf("https://%s/adfs", sim_authority(q))
+		 : xasprintf("https://%s/" SIM_TENANT, sim_authority(q));
+	const char *v = adfs ? "" : "/v2.0";
 
-	(void)s;
-	if (adfs)
-		sim_json(r, 200,
-		    JV_OBJECT(jv_string("authorization_endpoint"),
-			jv_string_fmt("https://%s/adfs/oauth2/authorize", host),
-			jv_string("token_endpoint"),
-			jv_string_fmt("https://%s/adfs/oauth2/token", host),
-			jv_string("device_authorization_endpoint"),
-			jv_string_fmt(
-			    "https://%s/adfs/oauth2/devicecode", host),
-			jv_string("issuer"),
-			jv_string_fmt("https://%s/adfs", host)));
-	else
-		sim_json(r, 200,
-		    JV_OBJECT(jv_string("authorization_endpoint"),
-			jv_string_fmt("https://%s/%s/oauth2/v2.0/authorize",
-			    host, SIM_TENANT),
-			jv_string("token_endpoint"),
-			jv_string_fmt("https://%s/%s/oauth2/v2.0/token", host,
-			    SIM_TENANT),
-			jv_string("device_authorization_endpoint"),
-			jv_string_fmt("https://%s/%s/oauth2/v2.0/devicecode",
-			    host, SIM_TENANT),
-			jv_string("issuer"),
-			jv_string_fmt("https://%s/%s/v2.0", host, SIM_TENANT)));
+	sim_json(r, 200,
+	    JV_OBJECT(jv_string("authorization_endpoint"),
+		jv_string_fmt("%s/oauth2%s/authorize", base, v),
+		jv_string("token_endpoint"),
+		jv_string_fmt("%s/oauth2%s/token", base, v),
+		jv_string("device_authorization_endpoint"),
+		jv_string_fmt("%s/oauth2%s/devicecode", base, v),
+		jv_string("jwks_uri"),
+		jv_string_fmt("%s/discovery%s/keys", base, v),
+		jv_string("issuer"), jv_string_fmt("%s%s", base, v),
+		jv_string("token_endpoint_auth_methods_supported"),
+		JV_ARRAY(jv_string("client_secret_post"),
+		    jv_string("private_key_jwt"))));
+	free(base);
 }
 
 static void
@@ -443,8 +434,10 @@ entra_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 	else if (post && (ends_with(q->path, "/oauth2/v2.0/token") ||
 			     ends_with(q->path, "/oauth2/token")))
 		token(s, q, r);
+	else if (get && ends_with(q->path, "/keys")) /* our tokens need none */
+		sim_json(r, 200, JV_OBJECT(jv_string("keys"), jv_array()));
 	else if (get && ends_with(q->path, "/.well-known/openid-configuration"))
-		configuration(s, q, r, adfs);
+		configuration(q, r, adfs);
 	else
 		sim_missing(r, "this page of the sign-in service");
 	free(tenant);
