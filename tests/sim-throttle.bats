@@ -209,6 +209,11 @@ slow"
         "writes: 0" "ResourceGroupNotFound" "2 calls were answered with 429"
     expect_status 0 inside --throttle=real --doubt throttle-code=SubscriptionRequestsThrottled -- "$writes"
     has '"code":"SubscriptionRequestsThrottled"'
+    expect_status 0 inside --throttle=real -- "$writes"'
+        curl -sS -X PUT -d 3601 "$HUB_SIM_CONTROL/clock" >/dev/null
+        ARM_TOKEN=$(token https://management.azure.com)
+        arm PUT /resourcegroups/one -D - -d "{\"location\":\"westus\"}"'
+    has "1 429" "HTTP/1.1 201" "writes: 1199"
     expect_status 0 inside -- "$writes"
     has_not "429"
 }
@@ -381,6 +386,20 @@ END
         [ ! -s outcomes ]
         [ ! -s rejects ]
     done
+}
+
+@test "what a client signs by its own clock is good, however far ahead a fast hub is" {
+    expect_status 0 inside --speed 100000 --registry "$FLEET" -- '
+        sleep 0.1 # some three hours
+        registry-dump -q >a.txt
+        curl -sS -X PUT -d 1 "$HUB_SIM_CONTROL/speed" >/dev/null
+        registry-dump -q >b.txt
+        curl -sS -X PUT -d 7200 "$HUB_SIM_CONTROL/clock" >/dev/null
+        registry-dump -q >c.txt || echo "status $?"'
+    cmp a.txt b.txt
+    [ "$(wc -l <a.txt)" = "$(wc -l <"$FLEET")" ]
+    # The clock of the client itself is another matter.
+    has "status 6" "the clock of this machine is"
 }
 
 @test "a hub that lets nothing through is a failure that may pass" {

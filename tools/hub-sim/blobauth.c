@@ -197,7 +197,7 @@ account_text(
 static bool
 in_time(struct sim *s, const struct sas *t, struct blob_refusal *f)
 {
-	int64_t now = sim_now(s), from = 0, to;
+	int64_t now = sim_client_now(s), from = 0, to;
 	char words[3][32] = { "", "", "" };
 
 	if ((*t->field[ST] && !blob_iso_date(t->field[ST], &from)) ||
@@ -576,7 +576,7 @@ by_shared_key(
 		    xstrdup("The account named in the Authorization header is "
 			    "not the account of this host"));
 	if (!date || !blob_http_date(date, &when) ||
-	    llabs(v->now - when) > SKEW_MS)
+	    llabs(sim_client_now(v->s) - when) > SKEW_MS)
 		return not_authentic(
 		    f, xasprintf("The date header in the request is incorrect: "
 				 "'%s'",

@@ -104,7 +104,7 @@ show_speed(const struct sim *s, struct buf *out)
 static int
 turn_speed(struct sim *s, const char *value, struct err *e)
 {
-	int64_t now = sim_now(s);
+	int64_t now = sim_now(s), client = sim_client_now(s);
 	struct timespec t;
 	double speed;
 
@@ -113,6 +113,7 @@ turn_speed(struct sim *s, const char *value, struct err *e)
 	(void)clock_gettime(CLOCK_REALTIME, &t);
 	s->started_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 	s->clock_offset = now - s->started_ms;
+	s->speeded = now - client;
 	s->speed = speed;
 	return 0;
 }

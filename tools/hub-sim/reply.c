@@ -27,6 +27,16 @@ sim_now(const struct sim *s)
 }
 
 int64_t
+sim_client_now(const struct sim *s)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 +
+	       s->clock_offset - s->speeded;
+}
+
+int64_t
 sim_lasts(const struct sim *s, int64_t fast_ms, int64_t real_ms)
 {
 	return s->real_times ? real_ms : fast_ms;

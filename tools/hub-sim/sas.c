@@ -139,6 +139,7 @@ by_signature(
 	struct sim_policy policy;
 	char *name = decoded_part(token, "skn"),
 	     *resource = decoded_part(token, "sr");
+	int64_t now_s = sim_client_now(v->s) / 1000;
 	int result = -1;
 
 	if (!v->hub.local_auth) {
@@ -153,8 +154,8 @@ by_signature(
 		(void)refuse(f, UNAUTHORIZED,
 		    "IotHub %s does not contain a rule named '%s'", v->hub.name,
 		    name ? name : "");
-	} else if (!sas_is_valid(token, policy.primary, v->now / 1000) &&
-		   !sas_is_valid(token, policy.secondary, v->now / 1000)) {
+	} else if (!sas_is_valid(token, policy.primary, now_s) &&
+		   !sas_is_valid(token, policy.secondary, now_s)) {
 		(void)refuse(f, UNAUTHORIZED,
 		    "Principal %s signature is invalid or has expired", name);
 	} else if (right && !has_right(policy.rights, right)) {

@@ -49,6 +49,7 @@ struct sim {
 	int64_t
 	    clock_offset;   /* --clock: milliseconds ahead of the real clock */
 	double speed;       /* --speed */
+	int64_t speeded;    /* so much of clock_offset came of a --speed */
 	int64_t started_ms; /* real clock */
 	int port;
 	struct store *store; /* store.c's own: statements, failure */
@@ -64,6 +65,12 @@ struct sim {
 
 /* Simulated time, milliseconds since 1970. */
 int64_t sim_now(const struct sim *s);
+/*
+ * The time as a client knows it, whose clock --clock moves and --speed does
+ * not.  What a client has signed and dated is held against this one: else it
+ * would be called late as soon as a fast simulator is an hour ahead.
+ */
+int64_t sim_client_now(const struct sim *s);
 /* "2026-11-21T08:50:00.1234567Z" and "Sat, 21 Nov 2026 08:50:00 GMT". */
 void sim_iso_time(int64_t ms, char out[32]);
 void sim_http_time(int64_t ms, char out[32]);
