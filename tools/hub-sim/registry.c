@@ -120,16 +120,13 @@ is_method(struct visit *v, const char *method)
 }
 
 static void
-reply_identity(struct visit *v, const char *id, const char *module, bool made)
+reply_identity(struct visit *v, const struct row *row, bool made)
 {
-	struct row row;
 	struct buf body = BUF_INIT;
 	char etag[40];
 
-	if (!row_find(v, id, module, &row))
-		return; /* the store failed: the reply becomes a 503 */
-	etag_text(row.etag, etag);
-	identity_text(&row, made, &body);
+	etag_text(row->etag, etag);
+	identity_text(row, made, &body);
 	sim_head(v->r, "ETag", "\"%s\"", etag);
 	reply_text(v, 200, &body);
 	buf_free(&body);
@@ -142,6 +139,7 @@ put_identity(
 	struct json body = { .count = 0 };
 	struct json_fault why;
 	struct entry e;
+	struct row row;
 	const char *match = v->q->header(v->q, "if-match");
 	bool update = etag_matches(match, "") >= 0;
 	int result = -1;
@@ -166,7 +164,8 @@ put_identity(
 	if (update ? identity_update(v, &e, match, f)
 		   : identity_create(v, &e, f))
 		goto out;
-	reply_identity(v, id, module, !update);
+	if (row_find(v, id, module, &row)) /* else: the store failed, a 503 */
+		reply_identity(v, &row, !update);
 	result = 0;
 out:
 	json_free(&body);
@@ -198,7 +197,7 @@ one_identity(
 		return -1;
 	if (!row_find(v, id, module, &row))
 		return row_missing(v, id, module, f);
-	reply_identity(v, id, module, false);
+	reply_identity(v, &row, false);
 	return 0;
 }
 

@@ -29,6 +29,8 @@ struct store {
 	struct slot *used[SLOTS];
 	size_t used_count;
 	int lock; /* holds the file against a second hub-sim */
+	sqlite3_stmt *begin, *commit;
+	uint64_t undone; /* how often something was rolled back */
 	bool failed, open;
 	char reason[256];
 };
@@ -136,7 +138,9 @@ store_open(struct sim *s, const char *file, const char *dir, bool *fresh,
 		"PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON;",
 		e, path) ||
 	    check(s, path, fresh, e) ||
-	    run(s, file ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF",
+	    run(s,
+		file ? "PRAGMA synchronous=FULL"
+		     : "PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE",
 		e, path) ||
 	    run(s, *fresh ? "PRAGMA journal_mode=DELETE" : "SELECT 1", e,
 		path) ||
@@ -160,7 +164,16 @@ store_ready(struct sim *s, struct err *e)
 {
 	if (store_commit(s))
 		return err_set(e, LOCAL_FAILURE, NULL, "%s", s->store->reason);
-	return run(s, "PRAGMA journal_mode=WAL", e, NULL);
+	if (run(s, "PRAGMA journal_mode=WAL", e, NULL))
+		return -1;
+	/* A turn that only reads never asks for the right to write. */
+	if (sqlite3_prepare_v3(s->db, "BEGIN", -1, SQLITE_PREPARE_PERSISTENT,
+		&s->store->begin, NULL) != SQLITE_OK ||
+	    sqlite3_prepare_v3(s->db, "COMMIT", -1, SQLITE_PREPARE_PERSISTENT,
+		&s->store->commit, NULL) != SQLITE_OK)
+		return err_set(
+		    e, LOCAL_FAILURE, NULL, "%s", sqlite3_errmsg(s->db));
+	return 0;
 }
 
 void
@@ -170,6 +183,8 @@ store_close(struct sim *s)
 		return;
 	for (size_t i = 0; i < SLOTS; i++)
 		(void)sqlite3_finalize(s->store->slot[i].stmt);
+	(void)sqlite3_finalize(s->store->begin);
+	(void)sqlite3_finalize(s->store->commit);
 	(void)sqlite3_close(s->db);
 	if (s->store->lock != -1)
 		(void)close(s->store->lock);
@@ -200,12 +215,20 @@ store_set_note(struct sim *s, const char *name, const char *value)
 	(void)sim_step(s, q);
 }
 
+static bool
+once(sqlite3_stmt *stmt)
+{
+	bool good = sqlite3_step(stmt) == SQLITE_DONE;
+
+	(void)sqlite3_reset(stmt);
+	return good;
+}
+
 void
 store_begin(struct sim *s)
 {
 	s->store->failed = false;
-	s->store->open = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL,
-			     NULL) == SQLITE_OK;
+	s->store->open = once(s->store->begin);
 	if (!s->store->open)
 		fail(s, "begin");
 }
@@ -228,8 +251,11 @@ store_commit(struct sim *s)
 {
 	reset_used(s->store);
 	if (!s->store->failed &&
-	    sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+	    (s->store->commit
+		    ? !once(s->store->commit)
+		    : sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL)))
 		fail(s, "commit");
+	s->store->undone += s->store->failed;
 	/* A full disk has already rolled back by itself. */
 	if (s->store->failed && !sqlite3_get_autocommit(s->db))
 		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
@@ -241,6 +267,14 @@ bool
 store_failed(const struct sim *s)
 {
 	return s->store->failed;
+}
+
+/* Both numbers only grow: what is rolled back was counted as a change. */
+uint64_t
+store_version(const struct sim *s)
+{
+	return s->store->undone << 32 ^
+	       (uint64_t)sqlite3_total_changes64(s->db);
 }
 
 const char *
@@ -317,6 +351,7 @@ sim_release(struct sim *s)
 void
 sim_rollback(struct sim *s)
 {
+	s->store->undone++;
 	exec(s, "ROLLBACK TO half");
 	exec(s, "RELEASE half");
 }

@@ -32,6 +32,9 @@ void store_set_note(struct sim *s, const char *name, const char *value);
 void store_begin(struct sim *s);
 int store_commit(struct sim *s);
 bool store_failed(const struct sim *s);
+/* Another number after each change: what was read before may be kept for as
+ * long as it stays the same. */
+uint64_t store_version(const struct sim *s);
 /* Why it failed, for a message. */
 const char *store_reason(const struct sim *s);
 
