@@ -188,8 +188,10 @@ job_end(
 	job->ended = sim_now(s);
 	if (status == JOB_COMPLETED)
 		job->progress = 100;
-	free(job->reason);
-	job->reason = reason ? xstrdup(reason) : NULL;
+	if (reason != job->reason) {
+		free(job->reason);
+		job->reason = reason ? xstrdup(reason) : NULL;
+	}
 	job_save(s, job);
 }
 
