@@ -494,6 +494,71 @@ END
     [ "$output" = $'True True\n{2} True\nb\'1\'' ]
 }
 
+@test "faults on a long blob: half of it, a byte less, late, and a client that leaves" {
+    python 0 <<'END'
+key = base64.b64decode("Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==")
+fields = ["devstoreaccount1", "rwdlac", "b", "sco", "", "2090-01-01T00:00:00Z", "", "", "2021-12-02", "", ""]
+sig = base64.b64encode(hmac.digest(key, "\n".join(fields).encode(), hashlib.sha256))
+query = "sv=2021-12-02&ss=b&srt=sco&sp=rwdlac&se=2090-01-01T00:00:00Z&sig=" + urllib.parse.quote(sig, safe="")
+def call(method, path, body=b"", head="", host="localhost"):
+    return (f"{method} {path}{'&' if '?' in path else '?'}{query} HTTP/1.1\r\nHost: {host}\r\n"
+            f"x-ms-version: 2021-12-02\r\n{head}Content-Length: {len(body)}\r\n\r\n").encode() + body
+blob, long = "/devstoreaccount1/files/long", os.urandom(20000000)
+print(ask(call("PUT", "/devstoreaccount1/files?restype=container")),
+      ask(call("PUT", blob, long, "x-ms-blob-type: BlockBlob\r\n")))
+def get(fault, tls=False):
+    if fault:
+        ask(call("POST", "/hub-sim/faults", fault.encode()))
+    s = connect(tls)
+    s.sendall(call("GET", blob, head="Connection: close\r\n"))
+    got = rest(s)
+    head, body = got.split(b"\r\n\r\n", 1)
+    said = next(int(l[15:]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:"))
+    return status(head), said, len(body), long.startswith(body)
+for tls in False, True:
+    for fault in "", "path=*/long,do=half", "path=*/long,do=badjson", "path=*/long,do=delay:100", "":
+        print(*get(fault, tls))
+print(*get("path=*/long,do=status:503")[:1])
+for i in range(20): # in the middle of it, and a reset with it
+    s = connect(i % 2 == 1)
+    s.sendall(call("GET", blob))
+    s.recv(100)
+    s.close()
+s = connect() # takes it as fast as it can, and nobody waits for it
+s.sendall(call("GET", blob) * 5)
+print(served(), *get(""))
+END
+    [ "$output" = "201 201
+200 20000000 20000000 True
+200 20000000 10000000 True
+200 19999999 19999999 True
+200 20000000 20000000 True
+200 20000000 20000000 True
+200 20000000 20000000 True
+200 20000000 10000000 True
+200 19999999 19999999 True
+200 20000000 20000000 True
+200 20000000 20000000 True
+503
+True 200 20000000 20000000 True" ]
+}
+
+@test "a token that was found good is not good for ever: its key, its policy, its time" {
+    sim 0 --from "$ROOT/examples/contoso.json" -- 'auth=$(sas) a=$(bearer $arm)
+        hubs=$arm/subscriptions/$AZURE_SUBSCRIPTION_ID/resourceGroups/west-rg/providers/Microsoft.Devices/IotHubs/contoso
+        call() { code -H "$auth" "$hub/devices?$v"; }
+        change() { ask -H "$a" "$hubs?api-version=2023-06-30" | jq "$1" >hub.json
+            ask -o /dev/null -X PUT -H "$a" -d @hub.json "$hubs?api-version=2023-06-30"; }
+        call; call; change ".properties.disableLocalAuth = true"; sleep 0.1; call
+        change ".properties.disableLocalAuth = false"; sleep 0.1; call
+        ask -H "$a" -X POST -d "" "$hubs/listkeys?api-version=2023-06-30" |
+            jq "[.value[] | if .keyName == \"iothubowner\" then .primaryKey = (\"x\" * 32 | @base64) else . end]" >keys
+        jq --slurpfile k keys ".properties.authorizationPolicies = \$k[0]" hub.json >with.json
+        ask -o /dev/null -X PUT -H "$a" -d @with.json "$hubs?api-version=2023-06-30"; sleep 0.1; call
+        turn clock 9000000000 >/dev/null; call'
+    [ "$output" = "200 200 401 200 401 401 " ]
+}
+
 @test "ten thousand idle connections, and a request is answered beside them" {
     [ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -gt 10100 ] ||
         skip "this machine allows $(ulimit -Hn) open files"

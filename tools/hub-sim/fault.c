@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "blobroom.h"
+
 static int
 copy(char *into, size_t size, const char *value, const char *spec,
     const char *key, struct err *e)
@@ -329,13 +331,25 @@ is_due(struct fault *f, int64_t now)
 	return true;
 }
 
+enum sim_room
+fault_room(const struct sim_request *q)
+{
+	static const char emulator[] = "/" BLOB_EMULATOR "/";
+	enum sim_room room = sim_room(q->host);
+
+	return room == ROOM_CONTROL &&
+		       strncasecmp(q->path, emulator, sizeof emulator - 1) == 0
+		   ? ROOM_BLOB
+		   : room;
+}
+
 const struct fault *
 fault_pick(struct faults *all, const struct sim *s, const struct sim_request *q)
 {
 	int64_t now;
 
 	/* The room where faults are taken back must be free of them. */
-	if (all->count == 0 || sim_room(q->host) == ROOM_CONTROL)
+	if (all->count == 0 || fault_room(q) == ROOM_CONTROL)
 		return NULL;
 	now = sim_now(s);
 	for (size_t i = 0; i < all->count; i++)

@@ -61,6 +61,10 @@ bool fault_alive(const struct fault *f, int64_t now);
 const struct fault *fault_pick(
     struct faults *f, const struct sim *s, const struct sim_request *q);
 
+/* The room that is asked: the emulator's account (CONTRACT 17.5) is one of
+ * blobs under our own name.  Faults never meet ROOM_CONTROL. */
+enum sim_room fault_room(const struct sim_request *q);
+
 /* Does a reply of the fault's own replace that of the room? */
 bool fault_replies(const struct fault *f);
 void fault_reply(struct sim *s, const struct fault *f,

@@ -208,7 +208,7 @@ static void
 error_reply(struct sim *s, const struct fault *f, const struct sim_request *q,
     struct sim_reply *r)
 {
-	enum sim_room room = sim_room(q->host);
+	enum sim_room room = fault_room(q);
 	const struct word *w;
 
 	r->status = f->kind == FAULT_EXPIRED ? 401 : (int)f->status;

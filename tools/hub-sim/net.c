@@ -544,7 +544,7 @@ answer(struct net *n, struct conn *c)
 		q.peer = inet_ntop(AF_INET, &c->peer, peer, sizeof peer);
 		if (!is_prevented(n, c, &q))
 			sim_route(n->sim, &q, &c->reply);
-		if (n->record && sim_room(q.host) != ROOM_CONTROL)
+		if (n->record && fault_room(&q) != ROOM_CONTROL)
 			record_exchange(
 			    n->record, &q, &c->reply, c->fault.text);
 		free(host);
