@@ -281,6 +281,10 @@ arm_parent(struct sim *s, const char *key, struct arm_id *out)
 			break;
 		*slash = '\0';
 		found = arm_id_parse(s, up, out);
+		if (found && out->kind->implied) {
+			arm_id_free(out);
+			found = false;
+		}
 	}
 	free(up);
 	return found;

@@ -7,6 +7,7 @@
  * were regenerated.
  */
 #include "arm.h"
+#include "blobroom.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +256,23 @@ storage_action(struct sim *s, const struct arm_id *id, jv stored,
 	return jv_put(jv_object(), "keys", list);
 }
 
+/* What is kept of what was deleted, and of earlier versions. */
+static jv
+blob_service_put(struct sim *s, const struct arm_id *id, const char *api,
+    jv body, jv old, enum arm_how how)
+{
+	jv out = frame(id, "Microsoft.Storage/storageAccounts/blobServices");
+
+	(void)s;
+	out = jv_put(out, "properties",
+	    defaulted("{\"cors\":{\"corsRules\":[]},"
+		      "\"deleteRetentionPolicy\":{\"enabled\":false,"
+		      "\"allowPermanentDelete\":false}}",
+		arm_member(body, "properties")));
+	drop(api, body, old, how);
+	return out;
+}
+
 static jv
 container_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
     jv old, enum arm_how how)
@@ -273,7 +291,7 @@ container_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 	}
 	out = frame(
 	    id, "Microsoft.Storage/storageAccounts/blobServices/containers");
-	etag = jv_text("\"0x%016llX\"", (unsigned long long)sim_now(s) * 10000);
+	etag = jv_text("\"0x%llX\"", (unsigned long long)blob_next_etag(s));
 	out = jv_put(out, "etag", etag);
 	out = jv_put(out, "properties",
 	    jv_put(defaulted("{\"deleted\":false,\"remainingRetentionDays\":0,"
@@ -878,6 +896,11 @@ const struct arm_kind service_kinds[] = {
 	    .global = true,
 	    .put = storage_put,
 	    .action = storage_action },
+	{ .type = "Microsoft.Storage/storageAccounts/blobServices",
+	    .created = 200,
+	    .replaced = 200,
+	    .implied = true,
+	    .put = blob_service_put },
 	{ .type = "Microsoft.Storage/storageAccounts/blobServices/containers",
 	    .created = 201,
 	    .replaced = 200,
