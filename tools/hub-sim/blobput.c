@@ -12,10 +12,11 @@
 static int
 base64_bytes(const char *text, unsigned char *out, size_t room)
 {
-	size_t n = strlen(text);
+	size_t n = strlen(text), pad = n - strcspn(text, "=");
 	int len;
 
-	if (n == 0 || n % 4 || n / 4 * 3 > room)
+	if (n == 0 || n % 4 || n / 4 * 3 > room || pad > 2 ||
+	    (pad == 2 && text[n - 1] != '='))
 		return -1;
 	len = EVP_DecodeBlock(out, (const unsigned char *)text, (int)n);
 	if (len < 0 || strpbrk(text, "\r\n\t "))
