@@ -1,12 +1,10 @@
 /* hub-sim: a local Azure, as far as hubpipe talks to it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +15,7 @@
 #include "hub-sim/child.h"
 #include "hub-sim/failover.h"
 #include "hub-sim/fault.h"
+#include "hub-sim/folder.h"
 #include "hub-sim/jobs.h"
 #include "hub-sim/net.h"
 #include "hub-sim/sim.h"
@@ -90,46 +89,6 @@ static const struct tool tool = {
 	.statuses = "0234",
 	.operands_max = -1,
 };
-
-/* Made at the start, removed however we end but by kill -9. */
-static char directory[256];
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	(void)remove(path);
-	return 0;
-}
-
-static void
-remove_directory(void)
-{
-	if (*directory)
-		(void)nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	*directory = '\0';
-}
-
-static void
-make_directory(void)
-{
-	const char *tmp = getenv("TMPDIR");
-	char path[sizeof directory + 8];
-
-	if (snprintf(directory, sizeof directory, "%s/hub-sim.XXXXXX",
-		tmp && *tmp ? tmp : "/tmp") >= (int)sizeof directory ||
-	    !mkdtemp(directory)) {
-		*directory = '\0';
-		die(LOCAL_FAILURE, tmp && *tmp ? tmp : "/tmp",
-		    "no directory can be made: %s", strerror(errno));
-	}
-	(void)atexit(remove_directory);
-	(void)snprintf(path, sizeof path, "%s/az", directory);
-	if (mkdir(path, 0700) == -1)
-		die(LOCAL_FAILURE, path, "cannot be made: %s", strerror(errno));
-}
 
 static double
 real_number(const char *option, const char *text, double low, double high)
@@ -250,12 +209,12 @@ fill(struct sim *s)
 }
 
 static void
-open_state(struct sim *s)
+open_state(struct sim *s, const char *folder)
 {
 	struct err e;
 	bool fresh;
 
-	if (store_open(s, db_file, directory, &fresh, &e))
+	if (store_open(s, db_file, folder, &fresh, &e))
 		die_err(&e);
 	keep_seed(s, fresh);
 	if (fresh)
@@ -336,7 +295,7 @@ set_storage(struct sim *s, struct env *env)
 static void
 environment(struct sim *s, const struct net *n, struct env *env)
 {
-	char path[sizeof directory + 8], pid[16];
+	char path[FOLDER_PATH], pid[16];
 
 	env_begin(env);
 	env_set(env, "HUBPIPE_CONNECT_TO", net_address(n));
@@ -345,13 +304,12 @@ environment(struct sim *s, const struct net *n, struct env *env)
 	env_set(env, "HUB_SIM_PID", pid);
 	(void)snprintf(path, sizeof path, "http://%s/hub-sim", net_address(n));
 	env_set(env, "HUB_SIM_CONTROL", path);
-	(void)snprintf(path, sizeof path, "%s/ca.pem", directory);
+	(void)folder_file("ca.pem", path);
 	env_set(env, "SSL_CERT_FILE", path);
 	env_set(env, "CURL_CA_BUNDLE", path);
 	env_set(env, "NODE_EXTRA_CA_CERTS", path);
 	env_set(env, "REQUESTS_CA_BUNDLE", path);
-	(void)snprintf(path, sizeof path, "%s/az", directory);
-	env_set(env, "AZURE_CONFIG_DIR", path);
+	env_set(env, "AZURE_CONFIG_DIR", folder_file("az", path));
 	env_set(env, "AZURE_TENANT_ID", SIM_TENANT);
 	env_set(env, "AZURE_CLIENT_ID", SIM_CLIENT);
 	env_set(env, "AZURE_CLIENT_SECRET", SIM_SECRET);
@@ -366,7 +324,7 @@ environment(struct sim *s, const struct net *n, struct env *env)
 static struct net *
 start(struct sim *s)
 {
-	char path[sizeof directory + 8];
+	char path[FOLDER_PATH];
 	struct net *n;
 	SSL_CTX *tls;
 	struct err e;
@@ -374,7 +332,7 @@ start(struct sim *s)
 	for (size_t i = 0; i < fault_list.count; i++)
 		if (fault_add(s->faults, s, fault_list.value[i], &e) < 0)
 			die_err(&e);
-	(void)snprintf(path, sizeof path, "%s/ca.pem", directory);
+	(void)folder_file("ca.pem", path);
 	tls = ca_context(path, &e);
 	if (!tls)
 		die_err(&e);
@@ -438,7 +396,7 @@ serve(struct sim *s, struct net *n, char *command[])
 	(void)fault_remove(s->faults, 0);
 	jobs_close(s);
 	store_close(s);
-	remove_directory();
+	folder_remove();
 	return bad ? bad : child_end(&child);
 }
 
@@ -459,8 +417,7 @@ main(int argc, char *argv[])
 	}
 	check_options(&sim);
 	jv_free(arm_regions()); /* missing, that is said now */
-	make_directory();
-	open_state(&sim);
+	open_state(&sim, folder_make());
 	net = start(&sim);
 	return serve(&sim, net, argv + first);
 }

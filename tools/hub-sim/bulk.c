@@ -153,7 +153,7 @@ apply_all(struct visit *v, const struct json *body, struct entry *entries)
 		/* Read again, for the fault that reading found. */
 		if ((e->faulty &&
 			entry_read(body->member[i].value, ENTRY_LINE, e, &f)) ||
-		    apply(v, e, mode, &f))
+		    (!v->s->sink && apply(v, e, mode, &f)))
 			add_error(&errors, e, mode, &f);
 	}
 	if (whole && errors.len)
