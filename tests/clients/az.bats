@@ -209,7 +209,7 @@ sign() {
     run cat made
     has_not "$key"
     azq 'hot DeviceMessages True' iot hub route create --hub-name az-hub \
-        -g az-rg -n hot -s devicemessages --en far -c 'level > 3' \
+        -g az-rg -n hot -s devicemessages --en far -c 'AS_NUMBER(level) > 3' \
         --query '[].[name, source, isEnabled]'
     azq true iot hub route test --hub-name az-hub -g az-rg -n hot \
         --ap '{"level":4}' --query result
