@@ -661,3 +661,35 @@ END
     done
     jq -e '.status == "failed" and .deviceJobStatistics.pendingCount > 0' <<<"$output"
 }
+
+@test "a job hangs, fails and is cancelled by somebody else, as the control room wants" {
+    local u job
+    knob() {
+        curl -sS -o "$BATS_TEST_TMPDIR/knob" -w '%{http_code}' \
+            "$HUB_SIM_CONTROL/jobs/$1" -d "$2"
+    }
+    make_container knob
+    u=$(container knob)
+    [ "$(knob second 'cancel')" = 404 ]
+    [ "$(knob none 'hold')" = 404 ]
+    [ "$(knob second 'explode')" = 400 ]
+    [ "$(knob second 'hold')" = 200 ]
+    HUB=second
+    job=$(hub POST /jobs/create "{\"type\":\"export\",\"outputBlobContainerUri\":\"$u\"}" | jq -r .jobId)
+    sleep 0.1
+    run hub GET "/jobs/$job"
+    jq -e '.status == "enqueued"' <<<"$output"
+    [ "$(hub_status POST /jobs/create "{\"type\":\"export\",\"outputBlobContainerUri\":\"$u\"}")" = \
+        '403 JobQuotaExceeded' ]
+    [ "$(knob second 'fail the disk is broken')" = 200 ]
+    wait_job "$job" | jq -e '.status == "failed" and .failureReason == "the disk is broken"'
+    run blob GET knob devices.txt
+    has BlobNotFound
+    job=$(hub POST /jobs/create "{\"type\":\"export\",\"outputBlobContainerUri\":\"$u\"}" | jq -r .jobId)
+    [ "$(knob second cancel)" = 200 ]
+    wait_job "$job" | jq -e '.status == "cancelled"'
+    job=$(hub POST /jobs/create "{\"type\":\"export\",\"outputBlobContainerUri\":\"$u\"}" | jq -r .jobId)
+    [ "$(knob second release)" = 200 ]
+    wait_job "$job" | jq -e '.status == "completed"'
+    blob GET knob devices.txt -f
+}

@@ -7,6 +7,7 @@
  *   GET, PUT  KNOB           one value as text: see knobs
  *   GET, PUT  doubts/NAME    its position
  *   POST      failovers/HUB  Microsoft fails the hub over, asked by nobody
+ *   POST      jobs/HUB       its job fails, is cancelled or waits: jobs.h
  *
  * Whoever runs hub-sim may ask; a page in a browser on the same machine may
  * not: what a browser sends by itself names an origin or a site.
@@ -22,6 +23,7 @@
 
 #include "failover.h"
 #include "fault.h"
+#include "jobs.h"
 
 enum { SPECS_MAX = 1000 };
 
@@ -82,7 +84,8 @@ show_clock(const struct sim *s, struct buf *out)
 	buf_text(out, when);
 }
 
-/* Time goes on and never back: what is written would be in the future. */
+/* Time goes on and never back: what is written would be in the future.  The
+ * clocks of clients stay: what they sign from now on is not late for it. */
 static int
 turn_clock(struct sim *s, const char *value, struct err *e)
 {
@@ -91,6 +94,7 @@ turn_clock(struct sim *s, const char *value, struct err *e)
 	if (number(&seconds, value, 0, 1e10, e))
 		return -1;
 	s->clock_offset += (int64_t)(seconds * 1000);
+	s->speeded += (int64_t)(seconds * 1000);
 	return 0;
 }
 
@@ -460,6 +464,10 @@ route(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		doubt_call(q, r, second);
 	else if (strcmp(word, "failovers") == 0)
 		failover_call(s, q, r, second);
+	else if (strcmp(word, "jobs") == 0 && strcmp(q->method, "POST") != 0)
+		not_allowed(r, "POST");
+	else if (strcmp(word, "jobs") == 0)
+		jobs_control(s, q, r, second ? second : "");
 	else if (second)
 		sim_error(r, 404, "NotFound", "nothing is there");
 	else if (strcmp(word, "status") == 0)
@@ -469,7 +477,8 @@ route(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	else
 		sim_error(r, 404, "NotFound",
 		    "'%s' is none of status, faults, doubts/NAME, "
-		    "failovers/HUB, clock, speed, throttle, load, timing, "
+		    "failovers/HUB, jobs/HUB, clock, speed, throttle, load, "
+		    "timing, "
 		    "operation-ms, lose, token-seconds",
 		    word);
 }

@@ -32,7 +32,7 @@ struct job {
 	bool import, exclude_keys, configurations, by_identity;
 	enum job_status status;
 	bool seen; /* running was shown; see jobstore.c */
-	bool held; /* it hangs, by job_hold() */
+	bool held; /* it hangs, by jobs_control() */
 	int64_t created, started, ended;
 	int progress;
 	/* An import: how far into which blob. */
@@ -69,6 +69,11 @@ int job_errors(
 /* History of 30 days. */
 void job_forget_old(struct sim *s);
 
+/* -- jobrun.c -------------------------------------------------------------- */
+
+/* New jobs of that hub are to wait; see jobs_control(). */
+bool job_is_held(struct sim *s, const char *hub);
+
 /* -- joblines.c ---------------------------------------------------------- */
 
 /* One device with its modules, as lines. */
@@ -104,6 +109,5 @@ const char *carry_refused(struct sim *s, const struct job *job, bool output,
 
 void scheduled_handle(struct visit *v);
 int64_t scheduled_tick(struct sim *s);
-bool member_true(struct span value);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "blob.h"
 #include "lines.h"
+#include "store.h"
 
 enum { SLICE = 500, MAX_AT_ONCE = 64, DEVICES_AN_HOUR = 250000 };
 
@@ -627,60 +628,74 @@ jobs_tick(struct sim *s)
 	return next;
 }
 
-/* -- knobs
- * ---------------------------------------------------------------------- */
+/* -- the knob ---------------------------------------------------------------
+ */
 
-static bool
-knob(struct sim *s, const char *hub, const char *id, struct job *job)
+static void
+set_hold(struct sim *s, const char *hub, bool hold)
 {
-	char active[37];
+	char *name = xasprintf("job-hold/%s", hub);
 
-	if (!id && !job_active(s, hub, active))
-		return false;
-	if (!job_load(s, hub, id ? id : active, job))
-		return false;
-	if (job->status < JOB_COMPLETED)
-		return true;
-	job_free(job);
-	return false;
+	store_set_note(s, name, hold ? "1" : "");
+	free(name);
 }
 
-static bool
-end_by_knob(struct sim *s, const char *hub, const char *id,
-    enum job_status status, const char *reason)
+bool
+job_is_held(struct sim *s, const char *hub)
 {
-	struct job job;
+	char *name = xasprintf("job-hold/%s", hub),
+	     *value = store_note(s, name);
+	bool result = value && *value;
 
-	if (!knob(s, hub, id, &job))
-		return false;
-	job_end(s, &job, status, reason);
-	job_free(&job);
+	free(name);
+	free(value);
+	return result;
+}
+
+void
+jobs_control(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const char *hub)
+{
+	struct job job = { .size = -1 };
+	struct sim_hub h;
+	char id[37], *text = span_dup(q->body);
+	size_t len = strcspn(text, " \r\n");
+	const char *reason = text + len + strspn(text + len, " ");
+	bool fail_it = len == 4 && strncmp(text, "fail", 4) == 0,
+	     end = fail_it || (len == 6 && strncmp(text, "cancel", 6) == 0),
+	     hold = len == 4 && strncmp(text, "hold", 4) == 0,
+	     release = len == 7 && strncmp(text, "release", 7) == 0, there;
+
+	if (!sim_hub_find(s, hub, &h)) {
+		sim_error(r, 404, "NotFound", "there is no hub '%s'", hub);
+		goto out;
+	}
+	there = job_active(s, h.name, id) && job_load(s, h.name, id, &job);
+	if (!end && !hold && !release) {
+		sim_error(r, 400, "BadRequest",
+		    "'%.20s' is none of fail REASON, cancel, hold, release",
+		    text);
+		goto out;
+	}
+	if (end && !there) {
+		sim_error(r, 404, "NotFound", "no job of '%s' runs", hub);
+		goto out;
+	}
+	if (end) {
+		job_end(s, &job, fail_it ? JOB_FAILED : JOB_CANCELLED,
+		    !fail_it  ? NULL
+		    : *reason ? reason
+			      : "An internal error occurred");
+	} else {
+		set_hold(s, h.name, hold);
+		job.held = hold;
+		if (there)
+			job_save(s, &job);
+	}
 	sim_wake(s);
-	return true;
-}
-
-bool
-job_fail(struct sim *s, const char *hub, const char *id, const char *reason)
-{
-	return end_by_knob(s, hub, id, JOB_FAILED, reason);
-}
-
-bool
-job_cancel(struct sim *s, const char *hub, const char *id)
-{
-	return end_by_knob(s, hub, id, JOB_CANCELLED, NULL);
-}
-
-bool
-job_hold(struct sim *s, const char *hub, const char *id, bool hold)
-{
-	struct job job;
-
-	if (!knob(s, hub, id, &job))
-		return false;
-	job.held = hold;
-	job_save(s, &job);
+	r->status = 200;
+	buf_text(&r->body, "{}");
+out:
 	job_free(&job);
-	sim_wake(s);
-	return true;
+	free(text);
 }

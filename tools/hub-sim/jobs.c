@@ -223,6 +223,9 @@ make_job(struct visit *v, struct job *job, bool typed, struct refusal *f)
 	job->created = v->now;
 	job_forget_old(v->s);
 	job_insert(v->s, job);
+	job->held = job_is_held(v->s, v->hub.name);
+	if (job->held)
+		job_save(v->s, job);
 	sim_wake(v->s);
 	return 0;
 }

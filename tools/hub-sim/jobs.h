@@ -20,14 +20,10 @@ void jobs_close(struct sim *s);
 /* All jobs of a hub that is deleted. */
 void jobs_forget(struct sim *s, const char *hub);
 
-/*
- * Knobs, for the control room.  id NULL: the one that runs on that hub, or is
- * enqueued there.  false: there is none.
- */
-bool job_fail(
-    struct sim *s, const char *hub, const char *id, const char *reason);
-bool job_cancel(struct sim *s, const char *hub, const char *id);
-/* It goes no further until it is released. */
-bool job_hold(struct sim *s, const char *hub, const char *id, bool hold);
+/* POST /hub-sim/jobs/HUB, of the control room; the body says what is done to
+ * the job that the hub has: "fail REASON" or "cancel"; "hold", which those to
+ * come meet as well, until "release". */
+void jobs_control(struct sim *s, const struct sim_request *q,
+    struct sim_reply *r, const char *hub);
 
 #endif
