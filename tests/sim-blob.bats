@@ -22,7 +22,7 @@ setup() {
     B=http://${HUBPIPE_CONNECT_TO-}/devstoreaccount1
     S=$(account_sas rwdlac)
     export B S
-    cd "$BATS_TEST_TMPDIR"
+    cd "$BATS_TEST_TMPDIR" || return
 }
 
 # hmac KEY: of stdin, by a key in base64.
@@ -93,12 +93,17 @@ arm() {
         "$@" "$url/$path?api-version=2023-05-01"
 }
 
+# account: the name of the template's.
+account() {
+    local name=${STORAGE_ACCT_CONN_STRING#*AccountName=}
+    printf %s "${name%%;*}"
+}
+
 # real METHOD PATH [CURL...]: the account of the template, by its key.
 real() {
     local method=$1 path=$2 account key date query headers resource
     shift 2
-    account=$(grep -o 'AccountName=[^;]*' <<<"$STORAGE_ACCT_CONN_STRING")
-    account=${account#*=}
+    account=$(account)
     key=$(grep -o 'AccountKey=[^;]*' <<<"$STORAGE_ACCT_CONN_STRING")
     date=$(date -u '+%a, %d %b %Y %H:%M:%S GMT')
     query=
@@ -206,8 +211,7 @@ real() {
     run ask GET /files/quiet
     has 'HTTP/1.1 404' '<Code>ResourceNotFound</Code>'
     has_not secret
-    account=$(sed 's/.*AccountName=\([^;]*\).*/\1/' \
-        <<<"$STORAGE_ACCT_CONN_STRING")
+    account=$(account)
     run curl -sS -i --connect-to "::$HUBPIPE_CONNECT_TO" \
         "https://$account.blob.core.windows.net/results/x"
     has 'HTTP/1.1 409' '<Code>PublicAccessNotPermitted</Code>'
@@ -510,6 +514,7 @@ END
 }
 
 @test "a body that is shorter than it says makes no blob" {
+    # shellcheck disable=SC2016 # for the inner shell
     run bash -c 'printf "PUT /devstoreaccount1/files/short?%s HTTP/1.1\r\nHost: 127.0.0.1\r\nx-ms-blob-type: BlockBlob\r\nContent-Length: 100\r\n\r\nhello" "$S" |
         timeout 5 curl -sS --max-time 2 "telnet://$HUBPIPE_CONNECT_TO"'
     run ask HEAD "/files/short?$S"
@@ -522,13 +527,13 @@ END
     has 'HTTP/1.1 201'
     run real GET '/?comp=list'
     has '<Name>fromkey</Name>'
+    # shellcheck disable=SC2016 # for the inner shell
     expect_status 0 hub-sim -- sh -c 'echo "[$STORAGE_ACCT_CONN_STRING]"'
     [ "$output" = "[]" ]
 }
 
 @test "a container is one thing, by whichever door" {
-    account=$(sed 's/.*AccountName=\([^;]*\).*/\1/' \
-        <<<"$STORAGE_ACCT_CONN_STRING")
+    account=$(account)
     run real PUT '/door1?restype=container' -H 'x-ms-meta-no: 1'
     has 'HTTP/1.1 403' # the header was not signed
     run real PUT '/door1?restype=container'
@@ -558,8 +563,7 @@ END
 }
 
 @test "what is deleted is kept, if the account says so" {
-    account=$(sed 's/.*AccountName=\([^;]*\).*/\1/' \
-        <<<"$STORAGE_ACCT_CONN_STRING")
+    account=$(account)
     run real GET '/?restype=service&comp=properties'
     has '<DeleteRetentionPolicy><Enabled>false</Enabled>'
     run arm GET "$account/blobServices/default"
@@ -577,7 +581,7 @@ END
 by_token() {
     curl -sS -i --connect-to "::$HUBPIPE_CONNECT_TO" \
         -H "Authorization: Bearer $1" -H 'x-ms-version: 2021-12-02' \
-        "https://$account.blob.core.windows.net/?comp=list"
+        "https://$(account).blob.core.windows.net/?comp=list"
 }
 
 @test "a token, and who may not" {
@@ -587,8 +591,7 @@ by_token() {
         -d scope=https://storage.azure.com/.default \
         "https://login.microsoftonline.com/$AZURE_TENANT_ID/oauth2/v2.0/token" |
         jq -r .access_token)
-    account=$(sed 's/.*AccountName=\([^;]*\).*/\1/' \
-        <<<"$STORAGE_ACCT_CONN_STRING")
+    account=$(account)
     run by_token "$token"
     has 'HTTP/1.1 200'
     run arm GET "$account"
@@ -627,7 +630,9 @@ by_token() {
     want=$(for n in {1..12}; do cat part; done | sha256sum)
     expect_status 0 hub-sim --db state.db -- sh -c "$script"
     [ "${lines[0]}" = "$want" ]
-    [ "$(tr -dc 0-9 <<<"${lines[1]}")" -lt 98304 ]
+    # A sanitizer needs much more than the program.
+    grep -q __asan_init "$(command -v hub-sim)" ||
+        [ "$(tr -dc 0-9 <<<"${lines[1]}")" -lt 98304 ]
     cmp middle <(tail -c 10 part; head -c 10 part)
     # Whatever was left to do is done by the next run.
     # shellcheck disable=SC2016 # for the inner shell
