@@ -170,7 +170,7 @@ END
         arm GET $G/deployments/one/operations |
             jq -c ".value[].properties | [.provisioningOperation, .statusCode, .targetResource.resourceName]"
         arm GET $D | jq -c "[.value[].name]"
-        arm POST $D/one/exportTemplate | jq .template | diff - <(jq . out.json) && echo same
+        arm POST $D/one/exportTemplate | jq .template | diff - <(jq ".outputs[].type |= (.[:1] | ascii_upcase) + .[1:] | .outputs.Secret.type = \"SecureString\" | .parameters |= (. // {} | map_values(.type |= (.[:1] | ascii_upcase) + .[1:]))" out.json) && echo same
         arm PUT $D/one -d @body.json >/dev/null; code
         arm DELETE $D/one; code; arm GET $D/one; code
         arm GET $G/resources | jq ".value | length"'
