@@ -81,3 +81,41 @@ load dataplane
     bad "{\"properties\":{\"desired\":{\"r\":{\"q\":$deep}}}}"
     bad "{\"tags\":{\"$(text 1025)\":1}}"
 }
+
+@test "twins of modules, of system modules too, and what an ETag may look like" {
+    hub 200 PUT /devices/e1 -d '{"capabilities":{"iotEdge":true}}'
+    hub 200 GET '/twins/e1/modules/%24edgeHub'
+    is '[.deviceId, .moduleId, .authenticationType, .etag, .version]' \
+        '["e1","$edgeHub","none","AAAAAAAAAAE=",2]'
+    hub 200 PATCH '/twins/e1/modules/%24edgeHub' -d '{"properties":{"desired":{"routes":{"r":"x"}}}}'
+    is '[.properties.desired.routes.r, .properties.desired["$version"]]' '["x",2]'
+    hub 401 PUT '/devices/e1/modules/%24edgeHub' -H 'If-Match: *' -d '{}'
+    error_is SystemModuleModifyUnauthorizedAccess
+    hub 401 DELETE '/devices/e1/modules/%24edgeHub' -H 'If-Match: *'
+    hub 200 PUT /devices/e1/modules/m -d '{}'
+    for match in AAAAAAAAAAE= '"AAAAAAAAAAI="' '*' '"*"' ''; do
+        hub 200 PATCH /twins/e1/modules/m ${match:+-H "If-Match: $match"} -d '{"tags":{"a":1}}'
+    done
+    is '[.etag, .version]' '["AAAAAAAAAAY=",7]'
+    hub 412 PATCH /twins/e1/modules/m -H 'If-Match: AAAAAAAAAAE=' -d '{"tags":{"a":2}}'
+    hub 412 PUT /twins/e1/modules/m -H 'If-Match: "AAAAAAAAAAE="' -d '{"tags":{"a":2}}'
+    hub 200 GET /twins/e1/modules/m
+    is .tags '{"a":1}'
+}
+
+@test "arrays are replaced whole, {} stays, reported is not written, null goes at any depth" {
+    hub 200 PUT /devices/r1 -d '{}'
+    hub 200 PATCH /twins/r1 -d '{"tags":{"l":[1,{"x":1}],"o":{"p":{"q":1}},"e":{}},"properties":{"reported":{"r":1},"desired":{"a":[1,2,3]}}}'
+    is '[.tags.e, .properties.reported.r, .properties.reported["$version"]]' '[{},null,1]'
+    hub 200 PATCH /twins/r1 -d '{"tags":{"l":[2],"o":{"p":{"q":null}}},"properties":{"desired":{"a":{"now":"an object"}}}}'
+    is .tags '{"l":[2],"o":{"p":{}},"e":{}}'
+    is '.properties.desired.a' '{"now":"an object"}'
+    is '.properties.desired["$metadata"].a | [.["$lastUpdatedVersion"], .now["$lastUpdatedVersion"]]' '[3,3]'
+    hub 200 PATCH /twins/r1 -d '{"properties":{"desired":{"a":null}}}'
+    is '.properties.desired | [has("a"), (.["$metadata"] | has("a")), .["$version"]]' '[false,false,4]'
+    # An empty patch is a write of nothing.
+    hub 200 PATCH /twins/r1 -d '{}'
+    hub 400 PATCH /twins/r1 -d '{"tags":{"a":{"b":[{"c":null}]}}}'
+    hub 400 PATCH /twins/r1 -d '{"properties":{"desired":7}}'
+    hub 400 PATCH /twins/r1 -d '[]'
+}

@@ -1,6 +1,9 @@
 /* sas.c: who asks the data plane, and may they (CONTRACT 11.1, 11.2). */
 #include "registry.h"
 
+#include "arm.h"
+#include "roles.h"
+
 #include "store.h"
 
 #include <openssl/crypto.h>
@@ -9,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+
+/* The object id of the one service principal (entra.c). */
+#define SIM_PRINCIPAL "44444444-4444-4444-4444-444444444444"
 
 static const char scheme[] = "SharedAccessSignature ";
 
@@ -232,6 +238,74 @@ by_signature(
 	return result;
 }
 
+/*
+ * The simulator's own client may do everything, unless the hub (or what it
+ * lies in) has the tag hub-sim-deny: data; then the roles of CONTRACT 11.2
+ * count, which the Owner of a subscription does not have by that.
+ */
+static bool
+needs_role(struct visit *v, char **key)
+{
+	/* The last answer, for as long as nothing is written. */
+	static struct {
+		uint64_t version;
+		char hub[64];
+	} trusted;
+	sqlite3_stmt *q = sim_sql(v->s, "SELECT key FROM hub WHERE name = ?");
+	struct arm_id id;
+	jv denied;
+	bool result;
+
+	*key = NULL;
+	if (*trusted.hub && trusted.version == store_version(v->s) &&
+	    strcmp(trusted.hub, v->hub.name) == 0)
+		return false;
+	sim_bind(q, 1, v->hub.name);
+	*key = sim_step(v->s, q) == SQLITE_ROW ? span_dup(sim_column(q, 0))
+					       : xstrdup("");
+	if (!arm_id_parse(v->s, *key, &id))
+		return false;
+	denied = arm_denied(v->s, &id, "data");
+	result = !jv_is_valid(denied);
+	jv_free(denied);
+	arm_id_free(&id);
+	if (!result) {
+		(void)snprintf(
+		    trusted.hub, sizeof trusted.hub, "%s", v->hub.name);
+		trusted.version = store_version(v->s);
+	}
+	return result;
+}
+
+static bool
+holds_role(struct visit *v, const char *key, const char *right)
+{
+	bool reads = strcmp(v->q->method, "GET") == 0 ||
+		     strcmp(v->q->path, "/devices/query") == 0,
+	     twins = right && strcmp(right, "ServiceConnect") == 0;
+
+	return (reads && role_held(v->s, SIM_PRINCIPAL, key,
+			     "IoT Hub Data Reader")) ||
+	       role_held(v->s, SIM_PRINCIPAL, key,
+		   twins ? "IoT Hub Twin Contributor"
+			 : "IoT Hub Registry Contributor");
+}
+
+static int
+by_role(struct visit *v, const char *right, struct refusal *f)
+{
+	char *key;
+	int result = 0;
+
+	if (needs_role(v, &key) && !holds_role(v, key, right))
+		result = refuse(f, UNAUTHORIZED,
+		    "Principal %s is not authorized for %s on %s due to no "
+		    "assigned permissions",
+		    SIM_PRINCIPAL, v->q->method, v->q->path);
+	free(key);
+	return result;
+}
+
 int
 visit_allowed(struct visit *v, const char *right, struct refusal *f)
 {
@@ -253,5 +327,5 @@ visit_allowed(struct visit *v, const char *right, struct refusal *f)
 	if (strcmp(audience, "https://iothubs.azure.net") != 0)
 		return refuse(f, UNAUTHORIZED,
 		    "The token's audience is not https://iothubs.azure.net");
-	return 0;
+	return by_role(v, right, f);
 }
