@@ -282,12 +282,12 @@ sign() {
     az group delete -n az-gone -y
     azq false group exists -n az-gone
     refused "ResourceGroupNotFound" group show -n az-gone
-    az group export -n az-rg >export
+    az group export -n az-rg >exported.json
     jq -e '.parameters.IotHubs_az_hub_name.defaultValue == "az-hub" and
-        (.resources | map(.type) == ["Microsoft.Devices/IotHubs"])' export
+        (.resources | map(.type) == ["Microsoft.Devices/IotHubs"])' exported.json
     az group export -n west-rg --skip-all-params --resource-ids \
-        "$SUB/resourceGroups/west-rg/providers/Microsoft.Devices/IotHubs/contoso" >export
-    jq -e '.parameters == {} and .resources[0].name == "contoso"' export
+        "$SUB/resourceGroups/west-rg/providers/Microsoft.Devices/IotHubs/contoso" >exported.json
+    jq -e '.parameters == {} and .resources[0].name == "contoso"' exported.json
 }
 
 template() {
@@ -397,4 +397,30 @@ template() {
     azq '' iot hub list -g az-rg --query "[?name=='az-gone'].name"
     azq true rest --method post --query nameAvailable --body '{"name":"az-gone"}' \
         --url "$SUB/providers/Microsoft.Devices/checkNameAvailability?api-version=2023-06-30"
+}
+
+@test "on any port, as a cloud that is registered by one address" {
+    expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" -- bash -c '
+        set -e
+        url=https://localhost:${HUBPIPE_CONNECT_TO##*:}
+        az cloud register -n sim --endpoint-resource-manager "$url"
+        az cloud set -n sim
+        az login --service-principal -u "$AZURE_CLIENT_ID" \
+            -p "$AZURE_CLIENT_SECRET" -t "$AZURE_TENANT_ID" -o none
+        az iot hub create -n az-port -g west-rg --sku S1 -o none
+        az iot hub list --query "sort([].name)" -o tsv | paste -sd " "'
+    has "az-port contoso"
+}
+
+@test "on any port, as a cloud of the metadata endpoint" {
+    expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" -- bash -c '
+        set -e
+        url=https://localhost:${HUBPIPE_CONNECT_TO##*:}
+        export ARM_CLOUD_METADATA_URL="$url/metadata/endpoints?api-version=2022-09-01"
+        az cloud list --query "[].name" -o tsv
+        az cloud set -n hub-sim
+        az login --service-principal -u "$AZURE_CLIENT_ID" \
+            -p "$AZURE_CLIENT_SECRET" -t "$AZURE_TENANT_ID" -o none
+        az group list --query "[].name" -o tsv'
+    has hub-sim west-rg
 }
