@@ -297,6 +297,13 @@ END
     grep -q '"fault":"path=/slow,do=delay:200"' log
 }
 
+@test "faults: each one that the manual recommends is one" {
+    sed -n '/^\.Sh FAULTS/,/^\.Sh CONTROL/s/^\.It Li \([^ ]*\) Ta .*/\1/p' "$ROOT/man/hub-sim.1" >specs
+    [ "$(wc -l <specs)" -ge 8 ]
+    sim 0 -- 'control faults --data-binary @specs -o new -w "%{http_code} "; jq length new'
+    [ "$output" = "201 $(wc -l <specs)" ]
+}
+
 # ---- the log ----
 
 @test "--log: who, how much, how long, which reply; no key and no signature" {
