@@ -138,7 +138,7 @@ same
 ["FailingOver","West US"
 ["Active","East US"
 ["Active","East US"' ]
-    [ "$(sed 's/.*,//' <<<"$output" | uniq | wc -l)" -eq 2 ]
+    [ "$(cut -d, -f3 <<<"$output" | uniq | wc -l)" -eq 2 ]
     sim 0 -- 'arm PUT "$HUBS/new" "{\"location\":\"westus\",\"sku\":{\"name\":\"S1\",\"capacity\":1},\"properties\":{}}" | cut -c1-4
         header azure-asyncoperation >async; after 160; arm GET "$(cat async)"; seen "$HUBS/new"; after 6; arm GET "$(cat async)"; seen "$HUBS/new" | cut -c1-9
         get "$HUBS/new" | arm PUT "$HUBS/new" "$(cat)" | cut -c1-4
