@@ -113,7 +113,7 @@ teardown() {
 
 @test "kill -9 in the middle of an import: it goes on, and does no line twice" {
     local job i before u
-    other_sim --db "$BATS_TEST_TMPDIR/db" --timing=real --speed=60
+    other_sim --db "$BATS_TEST_TMPDIR/db" --timing=real --speed=10
     jq -nrc 'range(4000) | if . % 2 == 0 then {id: "k\(.)", status: "enabled", importMode: "create"}
         else {id: "k\(.)", status: "enabled", importMode: "update"} end' |
         put jobs devices.txt
@@ -123,10 +123,12 @@ teardown() {
         sleep 0.25
         kill -9 "$SIM_PID"
         wait "$SIM_PID" 2>/dev/null || :
-        sim_start --db "$BATS_TEST_TMPDIR/db" --timing=real --speed=60
+        sim_start --db "$BATS_TEST_TMPDIR/db" --timing=real --speed=10
         run hub GET "/jobs/$job"
         jq -e '.status == "running"' <<<"$output"
     done
+    sim_stop
+    sim_start --db "$BATS_TEST_TMPDIR/db" --timing=real --speed=600
     before=$(wait_job "$job")
     jq -e '.status == "completed"' <<<"$before"
     # A create done twice would be a conflict in the log.

@@ -1,5 +1,5 @@
 # sim-jobs.bats: import, export and scheduled jobs of hub-sim (CONTRACT 16).
-# shellcheck shell=bash disable=SC2016,SC2154 # $edgeAgent is no variable
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # $edgeAgent; HUB
 
 load helper
 load jobs

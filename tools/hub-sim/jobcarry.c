@@ -366,6 +366,8 @@ carry_end(struct carry *c)
 
 	if (!c)
 		return;
+	if (c->upload)
+		blob_upload_drop(c->s, c->upload);
 	if (c->started) {
 		atomic_store(&c->stop, true);
 		fd = atomic_load(&c->socket);

@@ -114,15 +114,16 @@ open_file(void)
 static int64_t
 fail(struct visit *v, struct run *r, struct job *job, const char *reason)
 {
-	put_down(r);
 	if (job->import && job->phase != PHASE_LOGS) {
 		job->reason = xstrdup(reason);
 		job->phase = PHASE_LOGS;
 		job_save(v->s, job);
 		r->phase = PHASE_DEVICES;
-		return 0;
+	} else {
+		job_end(
+		    v->s, job, JOB_FAILED, job->reason ? job->reason : reason);
 	}
-	job_end(v->s, job, JOB_FAILED, job->reason ? job->reason : reason);
+	put_down(r); /* the reason may have stood in what it frees */
 	return 0;
 }
 
