@@ -247,7 +247,7 @@ status:401 6 log in again, and check tenant and subscription
 status:404 1 ResourceNotFound
 status:409,code=409002 5 409002
 status:429 5 TooManyRequests
-status:503 5 503000: The service is unavailable
+status:503 5 ServiceUnavailable
 half 5 partial
 empty 5 the answer has no body
 lose 5 returned nothing
@@ -276,7 +276,7 @@ END
     done <<'END'
 status:401 6 (policy 'iothubowner' has the wrong key or lacks
 status:409,code=409002 6 409002
-status:503 5 503000: The service is unavailable
+status:503 5 ServiceUnavailable
 half 5 partial
 empty 5 the answer has no body
 lose 5 returned nothing
