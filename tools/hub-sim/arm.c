@@ -357,8 +357,8 @@ resource_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 			r->status = arm_delete(s, id->key) ? 200 : 204;
 	} else if (!there && strcmp(m, "GET") == 0 && is_implied(s, id)) {
 		arm_answer(r, 200,
-		    id->kind->put(s, id, api, jv_object(), jv_null(),
-			ARM_SETTLED));
+		    id->kind->put(
+			s, id, api, jv_object(), jv_null(), ARM_SETTLED));
 	} else if (!there) {
 		arm_refuse(r, is_cosmos(id->key) && id->depth > 1
 				  ? cosmos_not_found(s)

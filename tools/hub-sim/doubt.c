@@ -216,11 +216,10 @@ note_asked(int i)
 	noted[i] = true;
 	if (!path || !*path)
 		return;
-	line = xasprintf("%s\t%s\t%s\n", doubts[i].name, file ? file : "",
-	    test ? test : "");
+	line = xasprintf(
+	    "%s\t%s\t%s\n", doubts[i].name, file ? file : "", test ? test : "");
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	if (fd == -1 ||
-	    write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+	if (fd == -1 || write(fd, line, strlen(line)) != (ssize_t)strlen(line))
 		die(LOCAL_FAILURE, path, "cannot be written: %s",
 		    strerror(errno));
 	(void)close(fd);
@@ -260,8 +259,7 @@ sim_doubt_set(const char *assignment, struct err *e)
 		return err_set(e, BAD_USAGE, assignment,
 		    "the positions of %s are %s", doubts[i].name,
 		    doubts[i].positions);
-	(void)snprintf(
-	    chosen[i], sizeof chosen[i], "%s", assignment + len + 1);
+	(void)snprintf(chosen[i], sizeof chosen[i], "%s", assignment + len + 1);
 	return 0;
 }
 

@@ -217,14 +217,14 @@ target_container(struct endpoint *e, const char *account)
 static bool
 has_role(struct endpoint *e, const char *account)
 {
-	static const char *const storage[] = { "Storage Blob Data Contributor",
-		NULL },
-		     *const events[] = { "Azure Event Hubs Data Sender", NULL },
-		     *const bus[] = { "Azure Service Bus Data Sender", NULL },
-		     *const cosmos[] = { "DocumentDB Account Contributor",
-			     "Cosmos DB Built-in Data Contributor", NULL };
-	const char *const *role = e->t->family == STORAGE  ? storage
-				  : e->t->family == COSMOS ? cosmos
+	static const char
+	    *const storage[] = { "Storage Blob Data Contributor", NULL },
+		   *const events[] = { "Azure Event Hubs Data Sender", NULL },
+		   *const bus[] = { "Azure Service Bus Data Sender", NULL },
+		   *const cosmos[] = { "DocumentDB Account Contributor",
+			   "Cosmos DB Built-in Data Contributor", NULL };
+	const char *const *role = e->t->family == STORAGE          ? storage
+				  : e->t->family == COSMOS         ? cosmos
 				  : strstr(e->t->type, "EventHub") ? events
 								   : bus;
 	struct sim *s = e->d->s;
@@ -236,8 +236,7 @@ has_role(struct endpoint *e, const char *account)
 	bool has = false;
 
 	for (; principal && *role; role++)
-		has |=
-		    role_held(s, principal, place ? place : account, *role);
+		has |= role_held(s, principal, place ? place : account, *role);
 	free(principal);
 	free(name);
 	free(place);

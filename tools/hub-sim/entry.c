@@ -245,9 +245,8 @@ read_mode(struct span value, struct entry *e)
 {
 	if (json_kind_of(value) != JSON_NUMBER)
 		return copy_string(value, e->mode, sizeof e->mode);
-	(void)snprintf(
-	    e->mode, sizeof e->mode, "%.*s", value.len > 8 ? 8 : (int)value.len,
-	    value.at);
+	(void)snprintf(e->mode, sizeof e->mode, "%.*s",
+	    value.len > 8 ? 8 : (int)value.len, value.at);
 	return 0;
 }
 

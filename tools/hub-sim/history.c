@@ -424,7 +424,7 @@ lasts_in_all(const struct sim *s, const struct plan *p)
 		bool hub = strcasecmp(part->type, hub_kinds[0].type) == 0;
 
 		if (part->state == PART_DONE)
-			all += arm_lasts(s, !hub	  ? WORK_OTHER
+			all += arm_lasts(s, !hub          ? WORK_OTHER
 					    : part->fresh ? WORK_CREATE
 							  : WORK_UPDATE);
 	}

@@ -70,7 +70,7 @@ struct draft {
 	jv identity; /* of the new hub */
 	jv secrets;  /* rows for the secret table */
 	const struct sku *sku;
-	jv wrong;            /* the first refusal; null: none yet */
+	jv wrong; /* the first refusal; null: none yet */
 };
 bool draft_refused(const struct draft *d);
 /* 400 with the provider's number, unless there is a refusal already. */

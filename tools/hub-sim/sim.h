@@ -40,11 +40,11 @@ struct sim {
 	long operation_ms; /* --operation-ms: how long an ARM operation runs */
 	bool real_times; /* --timing=real: as long as Azure was seen to take */
 	bool operation_given; /* --operation-ms was said, and wins */
-	bool throttled;  /* --throttle=real (CONTRACT annex A) */
-	long load;       /* --load: percent of each limit that others use */
-	long lose_ms;    /* --lose: twin data that a failover loses */
-	bool sink;       /* --sink: bulk calls are checked, not kept */
-	bool wake;       /* sim_wake() was called in this turn */
+	bool throttled;       /* --throttle=real (CONTRACT annex A) */
+	long load;          /* --load: percent of each limit that others use */
+	long lose_ms;       /* --lose: twin data that a failover loses */
+	bool sink;          /* --sink: bulk calls are checked, not kept */
+	bool wake;          /* sim_wake() was called in this turn */
 	long token_seconds; /* --token-seconds: life of an Entra token */
 	int64_t
 	    clock_offset;   /* --clock: milliseconds ahead of the real clock */
@@ -52,12 +52,12 @@ struct sim {
 	int64_t speeded;    /* so much of clock_offset came of a --speed */
 	int64_t started_ms; /* real clock */
 	int port;
-	struct store *store; /* store.c's own: statements, failure */
-	struct jobs *jobs;   /* jobrun.c's own: what is in hand */
-	struct faults *faults; /* fault.h */
-	uint64_t requests;     /* so far */
-	long connections;      /* now */
-	double began;          /* monotonic clock, seconds */
+	struct store *store;       /* store.c's own: statements, failure */
+	struct jobs *jobs;         /* jobrun.c's own: what is in hand */
+	struct faults *faults;     /* fault.h */
+	uint64_t requests;         /* so far */
+	long connections;          /* now */
+	double began;              /* monotonic clock, seconds */
 	struct throttle *throttle; /* throttle.c's own: buckets and counts */
 	const char *sku;           /* --sku: of the hubs of --from, or NULL */
 	long sku_units;
@@ -211,7 +211,7 @@ bool sim_doubt_is(const char *name, const char *position);
 int sim_doubt_set(const char *assignment, struct err *e);
 /* The same for each word of HUB_SIM_DOUBTS, which --doubt overrides. */
 int sim_doubt_environment(struct err *e);
-void sim_doubt_list(void); /* --list-doubts */
+void sim_doubt_list(void);                        /* --list-doubts */
 const char *sim_doubt_position(const char *name); /* NULL: no such doubt */
 
 /*
