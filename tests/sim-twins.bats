@@ -93,9 +93,15 @@ load dataplane
     error_is SystemModuleModifyUnauthorizedAccess
     hub 401 DELETE '/devices/e1/modules/%24edgeHub' -H 'If-Match: *'
     hub 200 PUT /devices/e1/modules/m -d '{}'
-    for match in AAAAAAAAAAE= '"AAAAAAAAAAI="' '*' '"*"' ''; do
-        hub 200 PATCH /twins/e1/modules/m ${match:+-H "If-Match: $match"} -d '{"tags":{"a":1}}'
-    done
+    hub 200 PATCH /twins/e1/modules/m -d '{"tags":{"a":1}}'
+    while read -r match; do
+        hub 200 PATCH /twins/e1/modules/m -H "If-Match: $match" -d '{"tags":{"a":1}}'
+    done <<'END'
+AAAAAAAAAAI=
+"AAAAAAAAAAM="
+*
+"*"
+END
     is '[.etag, .version]' '["AAAAAAAAAAY=",7]'
     hub 412 PATCH /twins/e1/modules/m -H 'If-Match: AAAAAAAAAAE=' -d '{"tags":{"a":2}}'
     hub 412 PUT /twins/e1/modules/m -H 'If-Match: "AAAAAAAAAAE="' -d '{"tags":{"a":2}}'
