@@ -36,6 +36,7 @@ struct hub {
 	char *from; /* "IOTHUB_CONN_STRING", for messages */
 	char sku[8];
 	long units; /* 0: unknown */
+	struct pace *pace[HUB_KINDS];
 };
 
 static char *
@@ -288,6 +289,7 @@ hub_open_login(const struct hub *same)
 	h->host = xstrdup(same->host);
 	h->name = xstrdup(same->name);
 	h->from = xstrdup(same->from);
+	memcpy(h->pace, same->pace, sizeof h->pace);
 	return h;
 }
 
@@ -390,6 +392,36 @@ principal(struct hub *h)
 			: cred_principal(arm_cred(hub_arm(h)));
 }
 
+/* Which line of Annex A a call is counted by. */
+static enum hub_kind
+kind_of(const char *method, const char *path)
+{
+	bool reads = !strcmp(method, "GET");
+
+	if (strncmp(path, "/twins/", 7) == 0)
+		return reads ? HUB_TWIN_READ : HUB_TWIN_WRITE;
+	if (strncmp(path, "/configurations", 15) == 0 ||
+	    strstr(path, "/applyConfigurationContent"))
+		return HUB_CONFIGURATION;
+	if (strncmp(path, "/jobs", 5) == 0)
+		return HUB_JOB;
+	if (!reads && strcmp(path, "/devices/query") == 0)
+		return HUB_QUERY;
+	return HUB_IDENTITY; /* statistics too */
+}
+
+void
+hub_pace(struct hub *h, enum hub_kind kind, struct pace *pace)
+{
+	h->pace[kind] = pace;
+}
+
+struct http *
+hub_http(const struct hub *h)
+{
+	return h->http;
+}
+
 static struct http_request
 make_request(struct hub *h, const char *method, const char *query, char *path)
 {
@@ -405,6 +437,8 @@ make_request(struct hub *h, const char *method, const char *query, char *path)
 		       ? HTTP_REPEAT
 		       : HTTP_ONCE;
 	r.expect_json = !strcmp(method, "GET");
+	r.pace = h->pace[kind_of(method, path)];
+	r.cost = 1;
 	free(path);
 	return r;
 }
@@ -657,13 +691,15 @@ hub_limits(const char *sku, long units)
 	/* CONTRACT Annex A; the digit is the column. */
 	switch (sku[0] ? sku[1] : '1') {
 	case '3':
-		return (
-		    struct hub_limits){ 5000 * n, 1000 * n, 500 * n, 250 * n };
+		return (struct hub_limits){ 5000 * n, 1000 * n, 500 * n,
+			250 * n, 20 * n, 5000 * n };
 	case '2':
 		return (struct hub_limits){ 100 * n, 20 * n,
-			larger(100, 10 * n), larger(50, 5 * n) };
+			larger(100, 10 * n), larger(50, 5 * n), 20 * n,
+			100 * n };
 	default:
-		return (struct hub_limits){ 100 * n, 20 * n, 100, 50 };
+		return (struct hub_limits){ 100 * n, 20 * n, 100, 50, 20 * n,
+			100 * n };
 	}
 }
 

@@ -64,10 +64,26 @@ int hub_get(struct hub *h, struct buf *into, char code[64], struct err *e,
     const char *query, const char *path_fmt, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* The lines of CONTRACT Annex A: what is counted by itself. */
+enum hub_kind {
+	HUB_IDENTITY, /* each device of a bulk call */
+	HUB_TWIN_READ,
+	HUB_TWIN_WRITE,
+	HUB_QUERY, /* each page */
+	HUB_CONFIGURATION,
+	HUB_JOB,
+	HUB_KINDS,
+};
+/* From now on each request takes 1 from the bucket of its kind, or its cost;
+ * borrowed, may be NULL. */
+void hub_pace(struct hub *h, enum hub_kind kind, struct pace *pace);
+struct http *hub_http(const struct hub *h);
+
 /* What a hub permits a minute, by SKU name and units (CONTRACT Annex A). */
 struct hub_limits {
 	double identity, queries;       /* a minute, whole hub */
 	double twin_reads, twin_writes; /* a second, whole hub */
+	double configurations, jobs;    /* a minute, whole hub */
 };
 struct hub_limits hub_limits(const char *sku, long units);
 /* From ARM where we may ask it; false when unknown (then S1 x1 is assumed). */
