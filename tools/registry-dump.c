@@ -15,7 +15,7 @@
 #include "opt.h"
 #include "out.h"
 
-static const char *output, *manifest, *configurations;
+static const char *output, *manifest, *configurations, *ids;
 static bool metadata, exclude_keys;
 
 static const struct opt opts[] = {
@@ -25,6 +25,9 @@ static const struct opt opts[] = {
 	    "say in FILE what the dump is, and whether it is complete"),
 	OPT_TEXT(0, "configurations", "FILE", &configurations,
 	    "write the configurations of the hub to FILE"),
+	OPT_TEXT(0, "ids", "FILE", &ids,
+	    "read only the devices listed: ids, records or outcomes, one a "
+	    "line"),
 	OPT_FLAG(0, "metadata", &metadata,
 	    "keep $metadata and $version of the twins"),
 	OPT_FLAG(0, "exclude-keys", &exclude_keys,
@@ -190,7 +193,8 @@ main(int argc, char *argv[])
 	const char *operand = first < argc ? argv[first] : NULL;
 	struct http *http = http_open();
 	struct dump d = { .digest = EVP_MD_CTX_new() };
-	struct fleet_want want = { metadata, exclude_keys, write_line, &d };
+	struct fleet_want want = { metadata, exclude_keys, ids, write_line,
+		&d };
 	struct fleet_got got;
 	struct hub *hub;
 	struct err e;
@@ -198,6 +202,9 @@ main(int argc, char *argv[])
 
 	if (!d.digest || EVP_DigestInit_ex(d.digest, EVP_sha256(), NULL) != 1)
 		die(LOCAL_FAILURE, NULL, "SHA-256 does not start");
+	if (ids && manifest)
+		usage("a dump of some devices is no complete one: --manifest "
+		      "does not go with --ids");
 	/* An old one must not speak for a dump that died. */
 	if (manifest)
 		(void)unlink(manifest);

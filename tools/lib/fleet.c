@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "entry.h"
+#include "idset.h"
 #include "progress.h"
 
 enum { LIST_MAX = 1000 };
@@ -42,6 +43,7 @@ struct fleet {
 	uint64_t *with_modules; /* of whom the query knows modules; sorted */
 	size_t with_count;
 	bool with_known;
+	struct idset met; /* of want->ids */
 	struct buf line;
 };
 
@@ -449,7 +451,9 @@ write_ready(struct fleet *d, bool all)
 		while (p->pending)
 			http_wait(d->http, d->asked);
 		if (p->gone) {
-			note("'%s': deleted while the dump was made", p->id);
+			note("'%s': %s", p->id,
+			    d->want->ids ? "is not there"
+					 : "deleted while the dump was made");
 			d->got->gone++;
 		} else {
 			write_device(d, p);
@@ -587,6 +591,20 @@ read_listed(struct fleet *d, const struct json *list)
 	json_free(&one);
 }
 
+/* A device of a list, by calls of its own: no query is asked, so what queries
+ * do not show yet is found. */
+static void
+read_from_file(void *ctx, const char *id, const char *module)
+{
+	struct fleet *d = ctx;
+	bool added;
+
+	(void)module; /* modules come with their device */
+	(void)idset_add(&d->met, id, NULL, &added);
+	if (added)
+		begin(d, xstrdup(id), (struct span){ NULL, 0 });
+}
+
 /* How many devices the hub counts; -1 if it does not say.  The count is late
  * (CONTRACT 15). */
 static long
@@ -631,11 +649,10 @@ say_cost(struct fleet *d, long devices, bool large)
 	    known ? "" : " (its tier is unknown: assumed)");
 }
 
-void
-fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
-    struct fleet_got *got)
+/* How many the hub counts, where it may count more than it showed; else 0. */
+static long
+read_all(struct fleet *d)
 {
-	struct fleet d = { .hub = hub, .http = http, .want = want, .got = got };
 	struct json_fault fault;
 	struct json list = { 0 };
 	struct buf body = BUF_INIT;
@@ -643,24 +660,52 @@ fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
 	bool large;
 	long total;
 
-	*got = (struct fleet_got){ 0 };
-	if (hub_get(hub, &body, NULL, &e, "top=1000", "/devices"))
+	if (hub_get(d->hub, &body, NULL, &e, "top=1000", "/devices"))
 		die_err(&e);
 	if (json_scan(buf_peek(&body), &list, &fault) ||
 	    list.kind != JSON_ARRAY)
-		die(REMOTE_RETRY, hub_name(hub), "the answer is no list");
+		die(REMOTE_RETRY, hub_name(d->hub), "the answer is no list");
 	large = list.count >= LIST_MAX;
-	total = large ? count_devices(&d) : (long)list.count;
+	total = large ? count_devices(d) : (long)list.count;
 	if (total < (long)list.count)
 		total = (long)list.count;
-	say_cost(&d, total, large);
+	say_cost(d, total, large);
+	progress_begin("devices", total);
+	read_listed(d, &list);
+	write_ready(d, true);
+	buf_wipe(&body);
+	json_free(&list);
+	return large ? total : 0;
+}
+
+static void
+read_these(struct fleet *d)
+{
+	struct err e;
+
+	progress_begin("devices", 0);
+	if (idset_each(d->want->ids, read_from_file, d, &e))
+		die_err(&e);
+	write_ready(d, true);
+	idset_free(&d->met);
+}
+
+void
+fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
+    struct fleet_got *got)
+{
+	struct fleet d = { .hub = hub, .http = http, .want = want, .got = got };
+	long total = 0;
+
+	*got = (struct fleet_got){ 0 };
 	d.size = (size_t)http_jobs() * 4;
 	d.place = xcalloc(d.size, sizeof *d.place);
-	progress_begin("devices", total);
-	read_listed(&d, &list);
-	write_ready(&d, true);
+	if (want->ids)
+		read_these(&d);
+	else
+		total = read_all(&d);
 	progress_end();
-	if (large && got->devices + got->gone < total) {
+	if (got->devices + got->gone < total) {
 		got->doubtful = true;
 		warn(hub_name(hub),
 		    "counts %ld devices, but showed %ld: queries are late (run "
@@ -673,8 +718,6 @@ fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
 		    "does not list the modules of %ld disabled devices; a "
 		    "query knows of none, but may not know all",
 		    got->unlisted);
-	buf_wipe(&body);
-	json_free(&list);
 	buf_free(&d.line);
 	hub_close(d.login);
 	free(d.place);

@@ -16,13 +16,14 @@
 struct fleet_want {
 	bool metadata;     /* keep $metadata and $version of the twins */
 	bool exclude_keys; /* authentication is null everywhere */
+	const char *ids;   /* only the devices listed in this file; NULL: all */
 	void (*line)(struct span line, void *ctx); /* with its \n */
 	void *ctx;
 };
 
 struct fleet_got {
 	long lines, devices;
-	long gone;   /* deleted while we looked */
+	long gone;   /* deleted while we looked, or listed and not there */
 	long hidden; /* disabled devices whose modules the hub does not show */
 	long unlisted; /* those of which we only believe that they have none */
 	bool doubtful; /* the hub counts more devices than it showed */

@@ -79,34 +79,34 @@ idset_add(struct idset *s, const char *id, const char *module, bool *added)
 	return &at->value;
 }
 
+/* A record or outcome, whose ids count, or id, or id/module. */
 static int
-read_line(struct idset *s, struct span line, struct err *e)
+read_line(struct span line, idset_met *met, void *ctx, struct err *e)
 {
 	struct record rec = { .id = NULL };
-	bool added;
+	char *id, *slash;
+	int rc = 0;
 
 	if (span_is_blank(line))
 		return 0;
 	if (*line.at == '{') {
-		if (record_read(line, &rec, e)) {
-			record_free(&rec);
-			return -1;
-		}
-		(void)idset_add(s, rec.id, rec.module, &added);
+		rc = record_read(line, &rec, e);
+		if (rc == 0)
+			met(ctx, rec.id, rec.module);
 		record_free(&rec);
-	} else {
-		char *id = span_dup(line), *slash = strchr(id, '/');
-
-		if (slash)
-			*slash++ = '\0';
-		(void)idset_add(s, id, slash, &added);
-		free(id);
+		return rc;
 	}
+	id = span_dup(line);
+	slash = strchr(id, '/');
+	if (slash)
+		*slash++ = '\0';
+	met(ctx, id, slash);
+	free(id);
 	return 0;
 }
 
 int
-idset_read(struct idset *s, const char *path, struct err *e)
+idset_each(const char *path, idset_met *met, void *ctx, struct err *e)
 {
 	struct lines *l = lines_open_file(path, e);
 	enum lines_got got = LINES_FAILED;
@@ -116,7 +116,7 @@ idset_read(struct idset *s, const char *path, struct err *e)
 	if (!l)
 		return -1;
 	while ((got = lines_next(l, &line, e)) == LINES_LINE)
-		if (read_line(s, line.text, &why)) {
+		if (read_line(line.text, met, ctx, &why)) {
 			lines_close(l);
 			return err_set(e, BAD_DATA, path, "line %ld: %s",
 			    line.number, why.text);
@@ -124,9 +124,26 @@ idset_read(struct idset *s, const char *path, struct err *e)
 	lines_close(l);
 	if (got == LINES_FAILED)
 		return -1;
-	if (got != LINES_END || !s->count)
-		return err_set(e, BAD_DATA, path, "holds no ids");
-	return 0;
+	return got == LINES_END
+		   ? 0
+		   : err_set(e, BAD_DATA, path, "line %ld is longer than 4 MiB",
+			 line.number);
+}
+
+static void
+add(void *ctx, const char *id, const char *module)
+{
+	bool added;
+
+	(void)idset_add(ctx, id, module, &added);
+}
+
+int
+idset_read(struct idset *s, const char *path, struct err *e)
+{
+	if (idset_each(path, add, s, e))
+		return -1;
+	return s->count ? 0 : err_set(e, BAD_DATA, path, "holds no ids");
 }
 
 bool

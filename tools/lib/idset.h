@@ -30,8 +30,11 @@ uint64_t *idset_find(const struct idset *s, const char *id, const char *module);
 /* The same, made with value 0 when it was not there: *added tells. */
 uint64_t *idset_add(
     struct idset *s, const char *id, const char *module, bool *added);
-/* Adds the ids listed in a file ("-": stdin), one a line: id, id/module, or a
- * record or outcome, whose ids count.  -1 with *e, also when there is none. */
+/* Calls for each id listed in a file ("-": stdin), one a line: id, id/module,
+ * or a record or outcome, whose ids count.  -1 with *e. */
+typedef void idset_met(void *ctx, const char *id, const char *module);
+int idset_each(const char *path, idset_met *met, void *ctx, struct err *e);
+/* Adds them all.  -1 with *e, also when there is none. */
 int idset_read(struct idset *s, const char *path, struct err *e);
 /* Is it listed?  A device's own id lists its modules too.  Marks what it
  * finds: value 1; and how many have never been marked. */
