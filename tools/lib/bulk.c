@@ -60,8 +60,8 @@ answer_free(struct answer *a)
 }
 
 /* A name in the specification, a number in import logs: both are taken. */
-static enum bulk_says
-meaning(const char *code)
+enum bulk_says
+bulk_meaning(const char *code)
 {
 	if (strstr(code, "AlreadyExists") || strncmp(code, "409", 3) == 0)
 		return BULK_EXISTS;
@@ -79,8 +79,8 @@ meaning(const char *code)
 }
 
 /* The service may quote the entry, and the entry holds keys. */
-static char *
-without_entry(struct span text)
+char *
+bulk_plain_text(struct span text)
 {
 	char *s = text.at ? json_string(text) : NULL;
 
@@ -122,9 +122,9 @@ read_list(struct span list, bool warnings, struct answer *into)
 					 : span_dup(code);
 		(void)snprintf(e->code, sizeof e->code, "%s", word ? word : "");
 		free(word);
-		e->text = without_entry(entry_member(
+		e->text = bulk_plain_text(entry_member(
 		    &one, warnings ? "warningStatus" : "errorStatus"));
-		e->says = warnings ? BULK_LOOK : meaning(e->code);
+		e->says = warnings ? BULK_LOOK : bulk_meaning(e->code);
 	}
 	json_free(&a);
 	json_free(&one);

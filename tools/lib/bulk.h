@@ -39,6 +39,11 @@ void bulk_add(struct bulk *b, const struct record *rec, enum record_mode mode,
     enum entry_form form, const char *scope, uint32_t tag);
 /* Sends the rest; waits for no answer. */
 void bulk_flush(struct bulk *b);
+/* What an error code says, by name or number; also of an import's log. */
+enum bulk_says bulk_meaning(const char *code);
+/* A JSON string of the service, without the entry that it may quote; malloc'd,
+ * NULL if there is none. */
+char *bulk_plain_text(struct span text);
 /* Throws away what was not sent.  All answers must have come. */
 void bulk_close(struct bulk *b);
 

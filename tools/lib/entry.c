@@ -280,6 +280,7 @@ entry_bulk(const struct record *rec, enum record_mode mode,
 	bool deletes = mode == RECORD_DELETE || mode == RECORD_DELETE_IF_MATCH;
 	bool by_etag = mode == RECORD_DELETE_IF_MATCH ||
 		       mode == RECORD_UPDATE_IF_MATCH ||
+		       mode == RECORD_CREATE_OR_UPDATE_IF_MATCH ||
 		       mode == RECORD_UPDATE_TWIN_IF_MATCH;
 
 	buf_json(&word, record_mode_name(mode), strlen(record_mode_name(mode)));
