@@ -225,6 +225,11 @@ test_ledger(void)
 	check(!strcmp(b.at, "dev-12345"), "the text, without its end");
 	ledger_raw(l, 12345, &b);
 	check(!strcmp(b.at, "dev-12345\r\n"), "as it came in");
+	ledger_edit(l, 3)->flags = 7;
+	for (uint32_t i = 0; i < 20000; i++)
+		good &= ledger_at(l, i)->line == i + 1 &&
+			ledger_at(l, i)->flags == (i == 3 ? 7 : 0);
+	check(good, "entries come back from the file as they went");
 	check(sizeof(struct ledger_entry) <= 48, "48 bytes a record");
 	buf_free(&b);
 	ledger_close(l);

@@ -10,29 +10,54 @@
 
 #include "out.h"
 
-enum { WRITE_AT = 1 << 18 };
+enum {
+	WRITE_AT = 1 << 18,
+	PER_PAGE = 64, /* entries */
+	KEY_BYTES = 16,
+	IN_MEMORY = 256, /* pages: far more than hands out pointers at a time */
+	ABSENT = IN_MEMORY,
+};
+
+/* Those in memory are a ring by age, so that the oldest makes room. */
+struct ledger_page {
+	struct ledger_entry entry[PER_PAGE];
+	uint32_t number; /* NONE: empty */
+	uint16_t newer, older;
+	bool dirty;
+};
 
 struct ledger *
 ledger_open(struct err *e)
 {
 	struct ledger *l;
-	int fd = out_spool(e);
+	int fd = out_spool(e), index = fd < 0 ? -1 : out_spool(e);
 
-	if (fd < 0)
+	if (index < 0) {
+		if (fd >= 0)
+			(void)close(fd);
 		return NULL;
+	}
 	l = xcalloc(1, sizeof *l);
 	l->fd = fd;
+	l->index = index;
+	l->page = xcalloc(IN_MEMORY, sizeof *l->page);
+	for (unsigned i = 0; i < IN_MEMORY; i++) {
+		l->page[i].number = LEDGER_NONE;
+		l->page[i].older = (uint16_t)((i + 1) % IN_MEMORY);
+		l->page[i].newer = (uint16_t)((i + IN_MEMORY - 1) % IN_MEMORY);
+	}
 	return l;
 }
 
-static void
-flush(struct ledger *l)
-{
-	const char *at = l->pending.at;
-	size_t left = l->pending.len;
+/* -- files ---------------------------------------------------------------- */
 
-	while (left) {
-		ssize_t n = write(l->fd, at, left);
+static void
+write_at(int fd, const void *data, size_t len, uint64_t offset)
+{
+	const char *at = data;
+
+	while (len) {
+		ssize_t n = pwrite(fd, at, len, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -41,8 +66,34 @@ flush(struct ledger *l)
 			    "write failed: %s (TMPDIR names another place)",
 			    strerror(errno));
 		at += n;
-		left -= (size_t)n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
 	}
+}
+
+static void
+read_at(int fd, void *data, size_t len, uint64_t offset)
+{
+	char *at = data;
+
+	while (len) {
+		ssize_t n = pread(fd, at, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			die(LOCAL_FAILURE, "temporary file", "read failed: %s",
+			    n < 0 ? strerror(errno) : "it became shorter");
+		at += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+}
+
+static void
+flush(struct ledger *l)
+{
+	write_at(l->fd, l->pending.at, l->pending.len, l->end - l->pending.len);
 	buf_clear(&l->pending);
 }
 
@@ -55,17 +106,100 @@ spool(struct ledger *l, struct span raw)
 		flush(l);
 }
 
+/* -- the index ------------------------------------------------------------ */
+
+static uint64_t
+page_offset(uint32_t number)
+{
+	return (uint64_t)number * sizeof(((struct ledger_page *)0)->entry);
+}
+
+/* The page becomes the latest. */
+static struct ledger_page *
+promote(struct ledger *l, uint16_t i)
+{
+	struct ledger_page *p = &l->page[i], *first = &l->page[l->first];
+
+	if (i == l->first)
+		return p;
+	l->page[p->newer].older = p->older;
+	l->page[p->older].newer = p->newer;
+	p->older = l->first;
+	p->newer = first->newer;
+	l->page[first->newer].older = i;
+	first->newer = i;
+	l->first = i;
+	return p;
+}
+
+/* Brings it into memory; fresh: it is not in the file yet. */
+static struct ledger_page *
+load_page(struct ledger *l, uint32_t number, bool fresh)
+{
+	uint16_t i = l->page[l->first].newer; /* the oldest */
+	struct ledger_page *p = promote(l, i);
+
+	if (p->number != LEDGER_NONE) {
+		if (p->dirty)
+			write_at(l->index, p->entry, sizeof p->entry,
+			    page_offset(p->number));
+		l->where[p->number] = ABSENT;
+	}
+	p->number = number;
+	p->dirty = false;
+	if (fresh)
+		memset(p->entry, 0, sizeof p->entry);
+	else
+		read_at(
+		    l->index, p->entry, sizeof p->entry, page_offset(number));
+	l->where[number] = i;
+	return p;
+}
+
+static struct ledger_page *
+page_of(struct ledger *l, uint32_t index)
+{
+	uint32_t number = index / PER_PAGE;
+	uint16_t at;
+
+	if (index >= l->count)
+		bug("entry %u of %u", index, l->count);
+	at = l->where[number];
+	return at == ABSENT ? load_page(l, number, false) : promote(l, at);
+}
+
+const struct ledger_entry *
+ledger_at(struct ledger *l, uint32_t index)
+{
+	return &page_of(l, index)->entry[index % PER_PAGE];
+}
+
+struct ledger_entry *
+ledger_edit(struct ledger *l, uint32_t index)
+{
+	struct ledger_page *p = page_of(l, index);
+
+	p->dirty = true;
+	return &p->entry[index % PER_PAGE];
+}
+
 uint32_t
 ledger_add(struct ledger *l, const struct line *line)
 {
-	if (l->count == l->cap) {
-		if (l->cap >= LEDGER_NONE / 4)
-			die(BAD_DATA, NULL, "too many records");
-		/* Room that is not needed would count: a quarter more. */
-		l->cap = l->cap ? l->cap + l->cap / 4 : 1024;
-		l->entry = xrealloc(l->entry, l->cap * sizeof *l->entry);
+	uint32_t number = l->count / PER_PAGE;
+
+	if (l->count >= LEDGER_NONE / 4)
+		die(BAD_DATA, NULL, "too many records");
+	if (l->count % PER_PAGE == 0) {
+		if (number == l->pages) {
+			l->pages = l->pages ? l->pages * 2 : 64;
+			l->where =
+			    xrealloc(l->where, l->pages * sizeof *l->where);
+		}
+		(void)load_page(l, number, true);
 	}
-	l->entry[l->count] = (struct ledger_entry){
+	l->count++;
+	*ledger_edit(l, l->count - 1) = (struct ledger_entry){
 		.offset = l->end,
 		.length = (uint32_t)line->raw.len,
 		.line = (uint32_t)line->number,
@@ -73,19 +207,21 @@ ledger_add(struct ledger *l, const struct line *line)
 		.parent = LEDGER_NONE,
 	};
 	spool(l, line->raw);
-	return l->count++;
+	return l->count - 1;
 }
 
 void
 ledger_more(struct ledger *l, struct span raw)
 {
-	struct ledger_entry *e = &l->entry[l->count - 1];
+	struct ledger_entry *e = ledger_edit(l, l->count - 1);
 
 	if (raw.len > UINT32_MAX - e->length)
 		die(BAD_DATA, NULL, "line %u is longer than 4 GB", e->line);
 	e->length += (uint32_t)raw.len;
 	spool(l, raw);
 }
+
+/* -- by id ---------------------------------------------------------------- */
 
 void
 ledger_key(const char *id, const char *module, uint64_t key[2])
@@ -110,26 +246,70 @@ same(const uint64_t a[2], const uint64_t b[2])
 	return a[0] == b[0] && a[1] == b[1];
 }
 
-/* The slot where that key is, or would be. */
-static uint32_t *
-probe(const struct ledger *l, const uint64_t key[2])
+/* Not by way of a page: one look at another's entry must push nothing out. */
+static void
+key_of(struct ledger *l, uint32_t index, uint64_t key[2])
 {
-	uint32_t i = (uint32_t)(key[1] % l->slots);
+	uint16_t at = l->where[index / PER_PAGE];
 
-	while (l->slot[i] && !same(l->entry[l->slot[i] - 1].key, key))
-		i = i + 1 == l->slots ? 0 : i + 1;
+	if (at == ABSENT)
+		read_at(l->index, key, KEY_BYTES,
+		    page_offset(index / PER_PAGE) +
+			index % PER_PAGE * sizeof(struct ledger_entry));
+	else
+		memcpy(key, l->page[at].entry[index % PER_PAGE].key, KEY_BYTES);
+}
+
+/*
+ * There are always fewer entries than slots, a power of two.  So of the 32
+ * bits of a slot those of slots - 1 hold the entry's number + 1, 0 if empty,
+ * and the others a piece of its key, that few others need to be looked at.
+ */
+static uint32_t
+tag_of(const struct ledger *l, const uint64_t key[2])
+{
+	return (uint32_t)(key[0] >> 32) & ~(l->slots - 1);
+}
+
+/* The slot where that key is, or would be; *index: who is there, or NONE. */
+static uint32_t *
+probe(struct ledger *l, const uint64_t key[2], uint32_t *index)
+{
+	uint32_t mask = l->slots - 1, tag = tag_of(l, key);
+	uint32_t i = (uint32_t)key[1] & mask;
+	uint64_t there[2];
+
+	for (; l->slot[i]; i = (i + 1) & mask) {
+		if ((l->slot[i] & ~mask) != tag)
+			continue;
+		*index = (l->slot[i] & mask) - 1;
+		key_of(l, *index, there);
+		if (same(there, key))
+			return &l->slot[i];
+	}
+	*index = LEDGER_NONE;
 	return &l->slot[i];
 }
 
+/* No two are the same, so nobody's key is looked at but one's own. */
 static void
 grow(struct ledger *l)
 {
+	uint32_t mask, i;
+
 	l->slots = l->slots ? l->slots * 2 : 4096;
+	mask = l->slots - 1;
 	free(l->slot);
 	l->slot = xcalloc(l->slots, sizeof *l->slot);
-	for (uint32_t i = 0; i < l->count; i++)
-		if (l->entry[i].key[0])
-			*probe(l, l->entry[i].key) = i + 1;
+	for (uint32_t n = 0; n < l->count; n++) {
+		const struct ledger_entry *e = ledger_at(l, n);
+
+		if (!e->key[0])
+			continue;
+		for (i = (uint32_t)e->key[1] & mask; l->slot[i];)
+			i = (i + 1) & mask;
+		l->slot[i] = tag_of(l, e->key) | (n + 1);
+	}
 }
 
 uint32_t
@@ -137,59 +317,53 @@ ledger_name(
     struct ledger *l, uint32_t index, const char *id, const char *module)
 {
 	uint64_t key[2];
-	uint32_t *slot;
+	uint32_t *slot, other;
 
 	if (l->slots < l->count + l->count / 2 + 1)
 		grow(l);
 	ledger_key(id, module, key);
-	slot = probe(l, key);
-	if (*slot)
-		return *slot - 1;
-	memcpy(l->entry[index].key, key, sizeof key);
-	*slot = index + 1;
+	slot = probe(l, key, &other);
+	if (other != LEDGER_NONE)
+		return other;
+	memcpy(ledger_edit(l, index)->key, key, sizeof key);
+	*slot = tag_of(l, key) | (index + 1);
 	return LEDGER_NONE;
 }
 
 uint32_t
-ledger_find(const struct ledger *l, const char *id, const char *module)
+ledger_find(struct ledger *l, const char *id, const char *module)
 {
 	uint64_t key[2];
+	uint32_t index;
 
 	if (!l->slots)
 		return LEDGER_NONE;
 	ledger_key(id, module, key);
-	return *probe(l, key) - 1; /* 0 - 1 is NONE */
+	(void)probe(l, key, &index);
+	return index;
 }
+
+/* -- the lines ------------------------------------------------------------ */
 
 void
 ledger_raw(struct ledger *l, uint32_t index, struct buf *into)
 {
-	const struct ledger_entry *e = &l->entry[index];
+	const struct ledger_entry *e = ledger_at(l, index);
 
 	if (l->pending.len)
 		flush(l);
 	buf_clear(into);
 	buf_reserve(into, e->length + 1);
-	while (into->len < e->length) {
-		ssize_t n = pread(l->fd, into->at + into->len,
-		    e->length - into->len, (off_t)(e->offset + into->len));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			die(LOCAL_FAILURE, "temporary file", "read failed: %s",
-			    n < 0 ? strerror(errno) : "it became shorter");
-		into->len += (size_t)n;
-	}
-	if (into->at)
-		into->at[into->len] = '\0';
+	read_at(l->fd, into->at, e->length, e->offset);
+	into->len = e->length;
+	into->at[into->len] = '\0';
 }
 
 void
 ledger_text(struct ledger *l, uint32_t index, struct buf *into)
 {
 	ledger_raw(l, index, into);
-	if (l->entry[index].offset == 0 && into->len >= 3 &&
+	if (ledger_at(l, index)->offset == 0 && into->len >= 3 &&
 	    memcmp(into->at, "\xef\xbb\xbf", 3) == 0) {
 		memmove(into->at, into->at + 3, into->len - 3);
 		into->len -= 3;
@@ -203,7 +377,9 @@ void
 ledger_close(struct ledger *l)
 {
 	(void)close(l->fd);
-	free(l->entry);
+	(void)close(l->index);
+	free(l->page);
+	free(l->where);
 	free(l->slot);
 	buf_wipe(&l->pending);
 	free(l);

@@ -1,7 +1,8 @@
 /*
  * ledger.h: records that must all be seen before the first is acted on: kept
- * as they came in, in a file that nobody else sees, with an index of 48 bytes
- * each that says where a record is and what became of it.
+ * as they came in, in a file that nobody else sees, and an index that says
+ * where a record is and what became of it, in another.  In memory is some of
+ * the index, and 4 to 8 bytes for each record to find it by its id.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
@@ -35,17 +36,28 @@ struct ledger_entry {
 	uint16_t flags; /* the caller's */
 };
 
+struct ledger_page;
+
 struct ledger {
-	struct ledger_entry *entry;
 	uint32_t count;
 	/* The rest is ledger.c's. */
-	uint32_t cap, *slot, slots;
+	uint32_t *slot, slots; /* finds an entry by its key */
 	uint64_t end;
 	struct buf pending; /* of the spool, not written yet */
-	int fd;
+	int fd, index;
+	struct ledger_page *page; /* of the index, those in memory */
+	uint16_t *where, first; /* of each page: its place there; the latest */
+	uint32_t pages;
 };
 
 struct ledger *ledger_open(struct err *e);
+/*
+ * An entry, to be read or to be changed.  The pointer is good until the
+ * hundredth call after it of any function here: never keep one while something
+ * waits for an answer; get it again by its number.
+ */
+const struct ledger_entry *ledger_at(struct ledger *l, uint32_t index);
+struct ledger_entry *ledger_edit(struct ledger *l, uint32_t index);
 /* A new entry for a line, all zero but for offset, length, line, device and
  * parent.  Its index. */
 uint32_t ledger_add(struct ledger *l, const struct line *line);
@@ -57,8 +69,7 @@ void ledger_more(struct ledger *l, struct span raw);
  */
 uint32_t ledger_name(
     struct ledger *l, uint32_t index, const char *id, const char *module);
-uint32_t ledger_find(
-    const struct ledger *l, const char *id, const char *module);
+uint32_t ledger_find(struct ledger *l, const char *id, const char *module);
 /* What ledger_name() has stored, for those who compare. */
 void ledger_key(const char *id, const char *module, uint64_t key[2]);
 /* The line as it came in; without its end for ledger_text(). */

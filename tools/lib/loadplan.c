@@ -71,11 +71,11 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 		return;
 	}
 	twin = ledger_name(l, i, rec->id, rec->module);
-	entry = &l->entry[i];
+	entry = ledger_edit(l, i);
 	entry->mode = (uint8_t)rec->mode;
 	if (twin != LEDGER_NONE) {
 		(void)snprintf(text, sizeof text, "the same id as line %u",
-		    l->entry[twin].line);
+		    ledger_at(l, twin)->line);
 		reject(r, i, "DuplicateId", text);
 		return;
 	}
@@ -133,6 +133,21 @@ parent_of(struct load_plan *p, const char *id)
 	return p->count - 1;
 }
 
+/* A module's device: who needs it must find it open (CONTRACT 12.4). */
+static void
+link_device(struct ledger *l, uint32_t module, const char *id)
+{
+	uint32_t device = ledger_find(l, id, NULL);
+	const struct ledger_entry *d;
+
+	ledger_edit(l, module)->device = device;
+	if (device == LEDGER_NONE || !writes_identity(ledger_at(l, module)))
+		return;
+	d = ledger_at(l, device);
+	if (writes_identity(d) && d->flags & LOAD_IS_DISABLED)
+		ledger_edit(l, device)->flags |= LOAD_LOCKED;
+}
+
 /* Now that all are there, who stands on whom? */
 static void
 link_all(struct load_plan *p)
@@ -144,27 +159,20 @@ link_all(struct load_plan *p)
 	char *parent;
 
 	for (uint32_t i = 0; i < l->count; i++) {
-		struct ledger_entry *entry = &l->entry[i];
+		const struct ledger_entry *entry = ledger_at(l, i);
+		bool module = entry->flags & LOAD_IS_MODULE;
 
 		if (entry->state != LEDGER_TODO ||
-		    !(entry->flags & (LOAD_IS_MODULE | LOAD_HAS_PARENT)))
+		    !(module || entry->flags & LOAD_HAS_PARENT))
 			continue;
 		ledger_text(l, i, &text);
 		if (record_read(buf_peek(&text), &rec, &e))
 			bug("a record that was read before is none: %s",
 			    e.text);
-		if (entry->flags & LOAD_IS_MODULE) {
-			struct ledger_entry *device;
-
-			entry->device = ledger_find(l, rec.id, NULL);
-			if (entry->device == LEDGER_NONE)
-				continue;
-			device = &l->entry[entry->device];
-			if (writes_identity(entry) && writes_identity(device) &&
-			    device->flags & LOAD_IS_DISABLED)
-				device->flags |= LOAD_LOCKED;
+		if (module) {
+			link_device(l, i, rec.id);
 		} else if ((parent = entry_parent(&rec.json))) {
-			entry->parent = parent_of(p, parent);
+			ledger_edit(l, i)->parent = parent_of(p, parent);
 			free(parent);
 		}
 	}
@@ -362,7 +370,7 @@ load_deletes(const struct ledger_entry *e)
 bool
 load_takes_part(const struct load_plan *p, uint32_t i, enum load_step step)
 {
-	const struct ledger_entry *e = &p->ledger->entry[i];
+	const struct ledger_entry *e = ledger_at(p->ledger, i);
 	bool module = e->flags & LOAD_IS_MODULE;
 	bool todo = e->state == LEDGER_TODO;
 
@@ -399,7 +407,7 @@ load_takes_part(const struct load_plan *p, uint32_t i, enum load_step step)
 bool
 load_later(const struct load_plan *p, uint32_t i, enum load_step step)
 {
-	const struct ledger_entry *e = &p->ledger->entry[i];
+	const struct ledger_entry *e = ledger_at(p->ledger, i);
 
 	if (e->flags & LOAD_LOCKED && step < LOAD_CLOSE)
 		return true;
@@ -409,7 +417,7 @@ load_later(const struct load_plan *p, uint32_t i, enum load_step step)
 enum entry_form
 load_form(const struct load_plan *p, uint32_t i, enum load_step step)
 {
-	const struct ledger_entry *e = &p->ledger->entry[i];
+	const struct ledger_entry *e = ledger_at(p->ledger, i);
 
 	if (e->flags & LOAD_LOCKED && step < LOAD_CLOSE)
 		return ENTRY_LOCKED;
@@ -422,13 +430,14 @@ const char *
 load_obstacle(
     const struct load_plan *p, uint32_t i, enum load_step step, bool *hopeless)
 {
-	const struct ledger_entry *e = &p->ledger->entry[i];
+	const struct ledger_entry *e = ledger_at(p->ledger, i);
 	enum ledger_state device = LEDGER_TODO;
 
 	if (step == LOAD_MODULES || step == LOAD_SYSTEM)
 		if (e->device != LEDGER_NONE)
-			device = (enum ledger_state)p->ledger->entry[e->device]
-				     .state;
+			device =
+			    (enum ledger_state)ledger_at(p->ledger, e->device)
+				->state;
 	*hopeless = device == LEDGER_REJECTED;
 	if (device >= LEDGER_REJECTED)
 		return "its device was not applied";
@@ -441,7 +450,7 @@ load_obstacle(
 bool
 load_orphan(const struct load_plan *p, uint32_t i, enum load_step step)
 {
-	const struct ledger_entry *e = &p->ledger->entry[i];
+	const struct ledger_entry *e = ledger_at(p->ledger, i);
 
 	return step == LOAD_CLOSE && e->parent != LEDGER_NONE &&
 	       !p->parent[e->parent].scope;
@@ -450,7 +459,7 @@ load_orphan(const struct load_plan *p, uint32_t i, enum load_step step)
 bool
 load_unsure(const struct load_plan *p, uint32_t i, enum load_step step)
 {
-	const struct ledger_entry *e = &p->ledger->entry[i];
+	const struct ledger_entry *e = ledger_at(p->ledger, i);
 
 	return step == LOAD_DEVICES && e->parent != LEDGER_NONE &&
 	       !(e->flags & LOAD_LOCKED);
@@ -494,9 +503,9 @@ count_step(struct load_plan *p, enum load_step step, long *calls)
 		if (!load_takes_part(p, i, step))
 			continue;
 		n++;
-		bulk += load_goes_in_bulk(&l->entry[i], step);
+		bulk += load_goes_in_bulk(ledger_at(l, i), step);
 		if (load_later(p, i, step))
-			l->entry[i].state = LEDGER_HELD;
+			ledger_edit(l, i)->state = LEDGER_HELD;
 	}
 	if (step == LOAD_SCOPES)
 		n = (long)p->count;
@@ -525,7 +534,7 @@ load_plan_text(struct load_plan *p, struct buf *into)
 const char *
 load_scope(const struct load_plan *p, uint32_t i)
 {
-	uint32_t parent = p->ledger->entry[i].parent;
+	uint32_t parent = ledger_at(p->ledger, i)->parent;
 
 	return parent == LEDGER_NONE ? NULL : p->parent[parent].scope;
 }

@@ -1,0 +1,305 @@
+/* loadrun.c: a plan carried out; see loadrun.h. */
+#include "loadrun.h"
+
+#include <stdlib.h>
+
+#include "bulk.h"
+#include "converge.h"
+#include "pace.h"
+#include "progress.h"
+
+static const char *
+mode_of(const struct loadrun *l, uint32_t i)
+{
+	return record_mode_name(
+	    (enum record_mode)ledger_at(l->ledger, i)->mode);
+}
+
+static void
+outcome(struct loadrun *l, uint32_t i, const char *tried, const char *code,
+    const char *text, bool retry)
+{
+	struct buf line = BUF_INIT;
+	struct record rec = { 0 };
+	struct outcome o = { .line = ledger_at(l->ledger, i)->line,
+		.tried = tried,
+		.code = code,
+		.text = text,
+		.retry = retry };
+	struct err e;
+
+	if (ledger_at(l->ledger, i)->length <= LINE_MAX_BYTES) {
+		ledger_text(l->ledger, i, &line);
+		(void)record_read(buf_peek(&line), &rec, &e);
+		o.id = rec.id;
+		o.module = rec.module;
+	}
+	outcome_write(l->out, &o);
+	record_free(&rec);
+	buf_wipe(&line);
+}
+
+/* Done, as far as this step goes. */
+static void
+settle(
+    struct loadrun *l, uint32_t i, enum ledger_state state, const char *tried)
+{
+	struct ledger_entry *e = ledger_edit(l->ledger, i);
+
+	l->silent = 0;
+	if (load_later(l->plan, i, l->step)) {
+		e->state = LEDGER_HELD;
+		/* What it was here has been written here. */
+		if (state == LEDGER_APPLIED)
+			e->flags |= LOAD_DOUBT;
+		return;
+	}
+	if (e->flags & LOAD_DOUBT)
+		state = LEDGER_APPLIED;
+	e->state = (uint8_t)state;
+	*(state == LEDGER_EQUAL ? &l->equal : &l->applied) += 1;
+	progress_add(1);
+	if (l->all)
+		outcome(l, i, tried,
+		    state == LEDGER_EQUAL ? "equal" : "applied", NULL, false);
+}
+
+static void
+fail(struct loadrun *l, uint32_t i, const char *tried, const char *code,
+    const char *text, bool retry)
+{
+	ledger_edit(l->ledger, i)->state = LEDGER_FAILED;
+	l->failed++;
+	l->retry |= retry;
+	progress_add(1);
+	outcome(l, i, tried, code, text, retry);
+}
+
+void
+loadrun_reject(void *ctx, uint32_t i, const char *code, const char *text)
+{
+	struct loadrun *l = ctx;
+
+	ledger_edit(l->ledger, i)->state = LEDGER_REJECTED;
+	l->rejected++;
+	outcome(l, i, "read", code, text, false);
+}
+
+/* Nothing more is sent; what is under way comes to its end. */
+static void
+stop(struct loadrun *l, const struct err *e)
+{
+	if (l->stop == DONE) {
+		warn_err(e);
+		l->stop = e->status;
+	}
+}
+
+/* -- one record at a time ------------------------------------------------- */
+
+struct single {
+	struct loadrun *l;
+	uint32_t i;
+};
+
+static void
+single_done(const struct converge_result *r, void *ctx)
+{
+	struct single s = *(struct single *)ctx;
+	bool retry = r->err.status == REMOTE_RETRY;
+
+	free(ctx);
+	s.l->reported += r->reported && r->end <= CONVERGE_EQUAL;
+	/* Closed it had to be, but its parent is not there. */
+	if (r->end <= CONVERGE_EQUAL &&
+	    load_orphan(s.l->plan, s.i, s.l->step)) {
+		fail(s.l, s.i, r->tried, "NoGround",
+		    "the hub has no Edge device of its parent's id", true);
+		return;
+	}
+	switch (r->end) {
+	case CONVERGE_WROTE:
+		settle(s.l, s.i, LEDGER_APPLIED, r->tried);
+		break;
+	case CONVERGE_EQUAL:
+		settle(s.l, s.i, LEDGER_EQUAL, r->tried);
+		break;
+	case CONVERGE_REFUSED:
+		stop(s.l, &r->err);
+		break;
+	case CONVERGE_FAILED:
+		fail(s.l, s.i, r->tried, r->code, r->err.text, retry);
+		/* All that are under way fail: that is the hub, not they. */
+		if (retry && ++s.l->silent >= 4 && s.l->silent >= http_jobs())
+			stop(s.l, &r->err);
+		break;
+	}
+}
+
+static void
+single(struct loadrun *l, uint32_t i)
+{
+	const struct ledger_entry *e = ledger_at(l->ledger, i);
+	struct converge_job job = { .hub = l->hub,
+		.http = l->http,
+		.pace = l->pace,
+		.form = load_form(l->plan, i, l->step),
+		.scope = load_scope(l->plan, i),
+		.identity_only = l->step == LOAD_PARENTS,
+		.ambiguous = e->flags & LOAD_DOUBT,
+		.ours = e->flags & LOAD_DOUBT &&
+			(l->step == LOAD_PARENTS || l->step == LOAD_CLOSE),
+		.done = single_done };
+	struct single *s;
+
+	http_wait(l->http, http_jobs());
+	if (l->stop != DONE)
+		return;
+	job.ctx = s = xmalloc(sizeof *s);
+	*s = (struct single){ l, i };
+	ledger_text(l->ledger, i, &job.line);
+	converge_start(&job);
+}
+
+/* -- a hundred at a time -------------------------------------------------- */
+
+static void
+look(struct loadrun *l, uint32_t i, bool doubt)
+{
+	ledger_edit(l->ledger, i)->state = LEDGER_LOOK;
+	if (doubt)
+		ledger_edit(l->ledger, i)->flags |= LOAD_DOUBT;
+}
+
+static void
+said(void *ctx, uint32_t i, const struct bulk_result *r)
+{
+	struct loadrun *l = ctx;
+	const struct ledger_entry *e = ledger_at(l->ledger, i);
+	const char *tried = record_mode_name(load_bulk_mode(e));
+	bool exists =
+	    r->says == BULK_EXISTS && (e->mode != RECORD_CREATE || r->doubt);
+
+	if (r->says == BULK_LOOK || exists ||
+	    (r->says == BULK_APPLIED && load_unsure(l->plan, i, l->step)))
+		look(l, i, r->doubt);
+	else if (r->says == BULK_APPLIED)
+		settle(l, i, LEDGER_APPLIED, tried);
+	else if (r->says == BULK_MISSING && load_deletes(e))
+		settle(l, i, LEDGER_EQUAL, tried); /* gone is gone */
+	else
+		fail(l, i, tried, r->code, r->text, false);
+}
+
+/* Modules of a disabled device are answered with 401, key right or not. */
+static bool
+denied(void *ctx, const struct err *e)
+{
+	struct loadrun *l = ctx;
+
+	if (l->step == LOAD_MODULES || l->step == LOAD_DELETE_MODULES)
+		return false;
+	stop(l, e);
+	return true;
+}
+
+static void
+bulk(struct loadrun *l, struct bulk *b, uint32_t i)
+{
+	struct buf line = BUF_INIT;
+	struct record rec = { 0 };
+	struct err e;
+
+	ledger_text(l->ledger, i, &line);
+	if (record_read(buf_peek(&line), &rec, &e))
+		bug("a record that was read before is none: %s", e.text);
+	bulk_add(b, &rec, load_bulk_mode(ledger_at(l->ledger, i)),
+	    load_form(l->plan, i, l->step), load_scope(l->plan, i), i);
+	record_free(&rec);
+	buf_wipe(&line);
+}
+
+/* -- the plan ------------------------------------------------------------- */
+
+static void
+run_step(struct loadrun *l, enum load_step step)
+{
+	struct ledger *g = l->ledger;
+	struct bulk *b = bulk_open(l->hub, l->http, l->pace, said, denied, l);
+
+	l->step = step;
+	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++) {
+		bool hopeless;
+		const char *why;
+
+		if (!load_takes_part(l->plan, i, step))
+			continue;
+		why = load_obstacle(l->plan, i, step, &hopeless);
+		if (hopeless)
+			loadrun_reject(l, i, "NoGround", why);
+		else if (why)
+			fail(l, i, mode_of(l, i), "NoGround", why, true);
+		else if (load_goes_in_bulk(ledger_at(g, i), step))
+			bulk(l, b, i);
+		else
+			ledger_edit(g, i)->state = LEDGER_LOOK;
+	}
+	if (l->stop == DONE)
+		bulk_flush(b);
+	http_drain(l->http);
+	bulk_close(b);
+	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++)
+		if (ledger_at(g, i)->state == LEDGER_LOOK)
+			single(l, i);
+	http_drain(l->http);
+}
+
+void
+loadrun_steps(struct loadrun *l)
+{
+	struct err e;
+
+	progress_begin("records", (long)l->ledger->count - l->rejected);
+	for (int s = 0; s < LOAD_STEPS && l->stop == DONE; s++) {
+		if (s == LOAD_SCOPES) {
+			if (load_read_scopes(l->plan, l->hub, l->http, &e))
+				stop(l, &e);
+		} else {
+			run_step(l, (enum load_step)s);
+		}
+	}
+	progress_end();
+}
+
+/* -- the end -------------------------------------------------------------- */
+
+/* What was stopped before its turn, and the file for the next run. */
+void
+loadrun_finish(struct loadrun *l)
+{
+	struct ledger *g = l->ledger;
+	struct out *out =
+	    l->rejects && !l->dry_run ? out_open(l->rejects, true) : NULL;
+	struct buf raw = BUF_INIT;
+
+	for (uint32_t i = 0; i < g->count; i++) {
+		enum ledger_state state =
+		    (enum ledger_state)ledger_at(g, i)->state;
+
+		if (state == LEDGER_APPLIED || state == LEDGER_EQUAL)
+			continue;
+		if (!l->dry_run && state <= LEDGER_HELD) {
+			l->untried++;
+			outcome(l, i, mode_of(l, i),
+			    state == LEDGER_TODO ? "NotTried" : "Unfinished",
+			    "the run was stopped", true);
+		}
+		if (out) {
+			ledger_raw(g, i, &raw);
+			out_span(out, buf_peek(&raw));
+		}
+	}
+	buf_wipe(&raw);
+	if (out)
+		out_close(out);
+}

@@ -1,0 +1,42 @@
+/*
+ * loadrun.h: a plan of loadplan.h carried out: step by step, what can in calls
+ * of a hundred, then one by one each record of which the answer left doubt;
+ * and an outcome for each.
+ */
+#ifndef LOADRUN_H
+#define LOADRUN_H
+
+#include "loadplan.h"
+#include "out.h"
+
+struct loadrun {
+	/* The caller's. */
+	struct hub *hub;
+	struct http *http;
+	struct pace *pace; /* of identity operations; may be NULL */
+	struct ledger *ledger;
+	struct load_plan *plan;
+	struct out *out;     /* of outcomes */
+	bool all;            /* those too of records that were applied */
+	bool dry_run;        /* nothing is sent */
+	const char *rejects; /* a file for what was not applied, or NULL */
+
+	/* What came of it. */
+	enum status stop; /* not DONE: the run was stopped, and why */
+	long applied, equal, failed, rejected, untried;
+	long reported; /* records whose reported properties did not go over */
+	bool retry;    /* some failure may be cured by trying again */
+
+	/* loadrun.c's own. */
+	enum load_step step;
+	long silent; /* failures of the service in a row */
+};
+
+/* For load_read(), whose ctx is the struct loadrun: a record that is wrong. */
+load_reject loadrun_reject;
+/* Carries the plan out; shows progress. */
+void loadrun_steps(struct loadrun *l);
+/* Outcomes of what was stopped before its turn, and the file of rejects. */
+void loadrun_finish(struct loadrun *l);
+
+#endif
