@@ -40,8 +40,8 @@ outcome(struct loadrun *l, uint32_t i, const char *tried, const char *code,
 }
 
 /* Done, as far as this step goes. */
-static void
-settle(
+void
+loadrun_settle(
     struct loadrun *l, uint32_t i, enum ledger_state state, const char *tried)
 {
 	struct ledger_entry *e = ledger_edit(l->ledger, i);
@@ -64,8 +64,8 @@ settle(
 		    state == LEDGER_EQUAL ? "equal" : "applied", NULL, false);
 }
 
-static void
-fail(struct loadrun *l, uint32_t i, const char *tried, const char *code,
+void
+loadrun_fail(struct loadrun *l, uint32_t i, const char *tried, const char *code,
     const char *text, bool retry)
 {
 	ledger_edit(l->ledger, i)->state = LEDGER_FAILED;
@@ -86,8 +86,8 @@ loadrun_reject(void *ctx, uint32_t i, const char *code, const char *text)
 }
 
 /* Nothing more is sent; what is under way comes to its end. */
-static void
-stop(struct loadrun *l, const struct err *e)
+void
+loadrun_stop(struct loadrun *l, const struct err *e)
 {
 	if (l->stop == DONE) {
 		warn_err(e);
@@ -109,35 +109,36 @@ single_done(const struct converge_result *r, void *ctx)
 	bool retry = r->err.status == REMOTE_RETRY;
 
 	free(ctx);
+	s.l->wrote += r->end == CONVERGE_WROTE;
 	s.l->reported += r->reported && r->end <= CONVERGE_EQUAL;
 	/* Closed it had to be, but its parent is not there. */
 	if (r->end <= CONVERGE_EQUAL &&
 	    load_orphan(s.l->plan, s.i, s.l->step)) {
-		fail(s.l, s.i, r->tried, "NoGround",
+		loadrun_fail(s.l, s.i, r->tried, "NoGround",
 		    "the hub has no Edge device of its parent's id", true);
 		return;
 	}
 	switch (r->end) {
 	case CONVERGE_WROTE:
-		settle(s.l, s.i, LEDGER_APPLIED, r->tried);
+		loadrun_settle(s.l, s.i, LEDGER_APPLIED, r->tried);
 		break;
 	case CONVERGE_EQUAL:
-		settle(s.l, s.i, LEDGER_EQUAL, r->tried);
+		loadrun_settle(s.l, s.i, LEDGER_EQUAL, r->tried);
 		break;
 	case CONVERGE_REFUSED:
-		stop(s.l, &r->err);
+		loadrun_stop(s.l, &r->err);
 		break;
 	case CONVERGE_FAILED:
-		fail(s.l, s.i, r->tried, r->code, r->err.text, retry);
+		loadrun_fail(s.l, s.i, r->tried, r->code, r->err.text, retry);
 		/* All that are under way fail: that is the hub, not they. */
 		if (retry && ++s.l->silent >= 4 && s.l->silent >= http_jobs())
-			stop(s.l, &r->err);
+			loadrun_stop(s.l, &r->err);
 		break;
 	}
 }
 
-static void
-single(struct loadrun *l, uint32_t i)
+void
+loadrun_single(struct loadrun *l, uint32_t i)
 {
 	const struct ledger_entry *e = ledger_at(l->ledger, i);
 	struct converge_job job = { .hub = l->hub,
@@ -163,8 +164,8 @@ single(struct loadrun *l, uint32_t i)
 
 /* -- a hundred at a time -------------------------------------------------- */
 
-static void
-look(struct loadrun *l, uint32_t i, bool doubt)
+void
+loadrun_look(struct loadrun *l, uint32_t i, bool doubt)
 {
 	ledger_edit(l->ledger, i)->state = LEDGER_LOOK;
 	if (doubt)
@@ -182,13 +183,13 @@ said(void *ctx, uint32_t i, const struct bulk_result *r)
 
 	if (r->says == BULK_LOOK || exists ||
 	    (r->says == BULK_APPLIED && load_unsure(l->plan, i, l->step)))
-		look(l, i, r->doubt);
+		loadrun_look(l, i, r->doubt);
 	else if (r->says == BULK_APPLIED)
-		settle(l, i, LEDGER_APPLIED, tried);
+		loadrun_settle(l, i, LEDGER_APPLIED, tried);
 	else if (r->says == BULK_MISSING && load_deletes(e))
-		settle(l, i, LEDGER_EQUAL, tried); /* gone is gone */
+		loadrun_settle(l, i, LEDGER_EQUAL, tried); /* gone is gone */
 	else
-		fail(l, i, tried, r->code, r->text, false);
+		loadrun_fail(l, i, tried, r->code, r->text, false);
 }
 
 /* Modules of a disabled device are answered with 401, key right or not. */
@@ -199,7 +200,7 @@ denied(void *ctx, const struct err *e)
 
 	if (l->step == LOAD_MODULES || l->step == LOAD_DELETE_MODULES)
 		return false;
-	stop(l, e);
+	loadrun_stop(l, e);
 	return true;
 }
 
@@ -238,7 +239,8 @@ run_step(struct loadrun *l, enum load_step step)
 		if (hopeless)
 			loadrun_reject(l, i, "NoGround", why);
 		else if (why)
-			fail(l, i, mode_of(l, i), "NoGround", why, true);
+			loadrun_fail(
+			    l, i, mode_of(l, i), "NoGround", why, true);
 		else if (load_goes_in_bulk(ledger_at(g, i), step))
 			bulk(l, b, i);
 		else
@@ -250,7 +252,7 @@ run_step(struct loadrun *l, enum load_step step)
 	bulk_close(b);
 	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++)
 		if (ledger_at(g, i)->state == LEDGER_LOOK)
-			single(l, i);
+			loadrun_single(l, i);
 	http_drain(l->http);
 }
 
@@ -263,7 +265,7 @@ loadrun_steps(struct loadrun *l)
 	for (int s = 0; s < LOAD_STEPS && l->stop == DONE; s++) {
 		if (s == LOAD_SCOPES) {
 			if (load_read_scopes(l->plan, l->hub, l->http, &e))
-				stop(l, &e);
+				loadrun_stop(l, &e);
 		} else {
 			run_step(l, (enum load_step)s);
 		}

@@ -27,7 +27,9 @@ struct loadrun {
 	long reported; /* records whose reported properties did not go over */
 	bool retry;    /* some failure may be cured by trying again */
 
-	/* loadrun.c's own. */
+	long wrote; /* records that were written one by one */
+
+	/* For loadrun.c and importjob.c. */
 	enum load_step step;
 	long silent; /* failures of the service in a row */
 };
@@ -38,5 +40,20 @@ load_reject loadrun_reject;
 void loadrun_steps(struct loadrun *l);
 /* Outcomes of what was stopped before its turn, and the file of rejects. */
 void loadrun_finish(struct loadrun *l);
+
+/* -- for importjob.c ------------------------------------------------------ */
+
+/* Done (LEDGER_APPLIED or LEDGER_EQUAL), as far as this step goes. */
+void loadrun_settle(
+    struct loadrun *l, uint32_t i, enum ledger_state state, const char *tried);
+void loadrun_fail(struct loadrun *l, uint32_t i, const char *tried,
+    const char *code, const char *text, bool retry);
+/* To be read and compared; doubt: a call may have applied it. */
+void loadrun_look(struct loadrun *l, uint32_t i, bool doubt);
+/* Reads, compares and writes one, in this step; do not change the step before
+ * all is answered. */
+void loadrun_single(struct loadrun *l, uint32_t i);
+/* Nothing more is sent; what is under way comes to its end. */
+void loadrun_stop(struct loadrun *l, const struct err *e);
 
 #endif
