@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "entry.h"
+#include "configurations.h"
 #include "fleet.h"
 #include "hub.h"
 #include "opt.h"
@@ -62,80 +62,19 @@ write_line(struct span line, void *ctx)
 }
 
 static void
-put(struct buf *b, const char *name, struct span value)
-{
-	if (!value.at)
-		return;
-	buf_printf(b,
-	    "%s\"%s\":", b->len && b->at[b->len - 1] != '{' ? "," : "", name);
-	buf_span(b, value);
-}
-
-/* The service writes these in PascalCase, and without what only it can know
- * (CONTRACT 15, 16.3). */
-static void
-configuration_line(const struct json *c, struct buf *line)
-{
-	static const char *const part[] = { "deviceContent", "DeviceContent",
-		"moduleContent", "ModuleContent", "modulesContent",
-		"ModulesContent" };
-	static const char *const plain[] = { "targetCondition",
-		"TargetCondition", "priority", "Priority" };
-	struct span content = entry_member(c, "content");
-	struct span queries =
-	    entry_path(entry_member(c, "metrics"), "queries", NULL);
-
-	buf_char(line, '{');
-	put(line, "Id", entry_member(c, "id"));
-	put(line, "SchemaVersion", entry_member(c, "schemaVersion"));
-	put(line, "Labels", entry_member(c, "labels"));
-	buf_text(line, ",\"Content\":{");
-	for (size_t i = 0; i < 6; i += 2)
-		put(line, part[i + 1], entry_path(content, part[i], NULL));
-	buf_char(line, '}');
-	for (size_t i = 0; i < 4; i += 2)
-		put(line, plain[i + 1], entry_member(c, plain[i]));
-	if (queries.at) {
-		buf_text(line, ",\"Metrics\":{\"Queries\":");
-		buf_span(line, queries);
-		buf_char(line, '}');
-	}
-	put(line, "ETag", entry_member(c, "etag"));
-	buf_char(line, '}');
-	for (size_t i = 0; i < line->len; i++)
-		if (line->at[i] == '\n' || line->at[i] == '\r')
-			line->at[i] = ' ';
-	buf_char(line, '\n');
-}
-
-static void
 dump_configurations(struct hub *hub)
 {
-	struct json list = { 0 }, one = { 0 };
-	struct buf body = BUF_INIT, line = BUF_INIT;
-	struct json_fault fault;
+	struct configurations *c;
 	struct out *out;
 	struct err e;
 
-	if (hub_get(hub, &body, NULL, &e, "top=100", "/configurations"))
+	c = configurations_fetch(hub, &e);
+	if (!c)
 		die_err(&e);
-	if (json_scan(buf_peek(&body), &list, &fault) ||
-	    list.kind != JSON_ARRAY)
-		die(REMOTE_RETRY, hub_name(hub),
-		    "the answer is no list of configurations");
 	out = out_open(configurations, false);
-	for (size_t i = 0; i < list.count; i++) {
-		if (json_scan(list.member[i].value, &one, &fault))
-			bug("a part of what was scanned is no JSON");
-		buf_clear(&line);
-		configuration_line(&one, &line);
-		out_span(out, buf_peek(&line));
-	}
+	configurations_write(c, out);
 	out_close(out);
-	json_free(&list);
-	json_free(&one);
-	buf_free(&body);
-	buf_free(&line);
+	configurations_free(c);
 }
 
 static void
