@@ -1,0 +1,60 @@
+/*
+ * blob.h: block blobs, written and read as streams: pieces of 1 MiB, several
+ * at once, nothing on disk, and never more in memory than those pieces
+ * (CONTRACT 17.3).
+ */
+#ifndef BLOB_H
+#define BLOB_H
+
+#include "lines.h"
+#include "storage.h"
+
+int blob_list(struct storage *s, const char *container, const char *prefix,
+    storage_name *each, void *ctx, struct err *e);
+/* What is not there is removed. */
+int blob_remove(
+    struct storage *s, const char *container, const char *name, struct err *e);
+/* Small ones, whole.  blob_get: ANSWER_NO when there is none. */
+int blob_put(struct storage *s, const char *container, const char *name,
+    struct span content, struct err *e);
+int blob_get(struct storage *s, const char *container, const char *name,
+    struct buf *into, struct err *e);
+
+/* -- writing -------------------------------------------------------------- */
+
+struct blob_writer;
+
+/* The blob appears when it is closed, and not before. */
+struct blob_writer *blob_write(
+    struct storage *s, const char *container, const char *name);
+/* -1 as soon as a piece was refused for good; waits while many are unanswered.
+ */
+int blob_write_add(struct blob_writer *w, struct span more, struct err *e);
+/* Frees it all the same.  *size, if not NULL: how many bytes it has. */
+int blob_write_close(struct blob_writer *w, long long *size, struct err *e);
+/* Gives up; nothing appears. */
+void blob_write_drop(struct blob_writer *w);
+
+/* -- reading -------------------------------------------------------------- */
+
+struct blob_reader;
+
+/*
+ * From a byte on.  A piece whose answer is cut is asked for again; a blob that
+ * changes meanwhile is a failure, never a mixture.  NULL with *e; ANSWER_NO
+ * when there is none.
+ */
+struct blob_reader *blob_read(struct storage *s, const char *container,
+    const char *name, long long from, struct err *e);
+long long blob_read_size(const struct blob_reader *r);
+/* What comes next, borrowed until the next call; an empty span at the end. */
+int blob_read_more(struct blob_reader *r, struct span *piece, struct err *e);
+/* The same by lines, as lines_next(): \n or \r\n, a byte order mark skipped;
+ * only one of the two for one reader. */
+enum lines_got blob_read_line(
+    struct blob_reader *r, struct line *line, struct err *e);
+/* Where the next line begins, in bytes: from for another blob_read(). */
+long long blob_read_at(const struct blob_reader *r);
+void blob_read_close(struct blob_reader *r);
+
+#endif
