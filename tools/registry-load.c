@@ -11,13 +11,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "configurations.h"
 #include "loadrun.h"
 #include "opt.h"
 #include "pace.h"
 
 static bool dry_run;
-static const char *outcomes = "failed", *rejects;
+static const char *outcomes = "failed", *rejects, *configurations;
 static long rate;
+static struct configurations *configured;
 static struct load_rules rules = { .expect = -1 };
 
 static const struct opt opts[] = {
@@ -25,6 +27,8 @@ static const struct opt opts[] = {
 	    "print the plan, one line a step, and change nothing"),
 	OPT_CHOICE(0, "outcomes", "failed|all", &outcomes,
 	    "which records get a line on stdout (default failed)"),
+	OPT_TEXT(0, "configurations", "FILE", &configurations,
+	    "then apply the configurations in FILE, base deployments first"),
 	OPT_TEXT(0, "rejects", "FILE", &rejects,
 	    "write the records that were not applied to FILE, as they came"),
 	OPT_FLAG(0, "generate-keys", &rules.generate_keys,
@@ -52,12 +56,33 @@ static const struct tool tool = {
 	.operands_max = 1,
 };
 
+static struct configurations *
+read_configurations(const char *path)
+{
+	struct err e;
+	struct configurations *c = configurations_read(path, &e);
+
+	if (!c)
+		die_err(&e);
+	if (configurations_count(c) == 0)
+		warn(path, "has no configurations");
+	return c;
+}
+
 static void
 print_plan(struct loadrun *l)
 {
 	struct buf b = BUF_INIT;
 	double n = load_plan_text(l->plan, &b);
+	long c = configured ? configurations_count(configured) -
+				  configurations_wrong(configured)
+			    : 0;
 
+	if (c)
+		buf_printf(&b,
+		    "{\"step\":\"apply configurations\",\"records\":%ld,"
+		    "\"calls\":%ld}\n",
+		    c, c + 1);
 	out_span(l->out, buf_peek(&b));
 	buf_free(&b);
 	note("plan: %.0f identity operations at most, about %.0f min at S1 x1, "
@@ -65,66 +90,118 @@ print_plan(struct loadrun *l)
 	    n, ceil(n / hub_limits("S1", 1).identity), hub_name(l->hub));
 }
 
-static enum status
+static void
 summary(const struct loadrun *l)
 {
-	long done = l->applied + l->equal, bad = l->failed + l->rejected;
-
 	if (!dry_run)
 		note("'%s': %ld applied (%ld were equal already), %ld failed, "
 		     "%ld rejected, %ld not tried",
-		    hub_name(l->hub), done, l->equal, l->failed, l->rejected,
-		    l->untried);
+		    hub_name(l->hub), l->applied + l->equal, l->equal,
+		    l->failed, l->rejected, l->untried);
 	if (l->reported)
 		warn(hub_name(l->hub),
 		    "%ld records have reported properties that nobody but "
 		    "the device can write",
 		    l->reported);
+}
+
+/* After the devices: they would change twins that are still to be written
+ * (CONTRACT 15). */
+static void
+apply_configurations(struct loadrun *l, const struct configurations *c)
+{
+	struct configurations_end end = { 0 };
+	struct err e;
+
+	if (dry_run || l->stop != DONE) {
+		configurations_say_wrong(c, l->out);
+		end.rejected = configurations_wrong(c);
+		end.untried = configurations_count(c) - end.rejected;
+	} else if (configurations_load(
+		       c, l->hub, l->http, l->out, l->all, &end, &e)) {
+		warn_err(&e);
+		l->stop = e.status;
+	}
+	if (!dry_run)
+		note("'%s': configurations: %ld applied (%ld were equal "
+		     "already), %ld failed, %ld rejected, %ld not tried",
+		    hub_name(l->hub), end.applied + end.equal, end.equal,
+		    end.failed, end.rejected, end.untried);
+	l->applied += end.applied;
+	l->equal += end.equal;
+	l->failed += end.failed;
+	l->rejected += end.rejected;
+	l->retry |= end.retry;
+}
+
+static enum status
+verdict(const struct loadrun *l, long input)
+{
+	bool done = l->applied + l->equal > 0;
+
 	if (l->stop != DONE)
 		return l->stop;
-	if (!bad)
+	if (!l->failed && !l->rejected)
 		return DONE;
-	if (done || (dry_run && l->rejected < (long)l->ledger->count))
+	if (done || (dry_run && l->rejected < input))
 		return PARTLY_DONE;
 	if (!l->failed)
 		return BAD_DATA;
 	return l->retry ? REMOTE_RETRY : REMOTE_REFUSED;
 }
 
-int
-main(int argc, char *argv[])
+/* All that is read is checked before the first record is acted on. */
+static void
+read_all(struct loadrun *l, const char *operand)
 {
-	int first = tool_start(&tool, argc, argv);
-	const char *operand = first < argc ? argv[first] : NULL;
-	struct loadrun l = { .http = http_open(),
-		.pace = pace_new((double)rate / 60) };
-	enum status status;
 	struct err e;
 
 	if (isatty(STDIN_FILENO))
 		usage("no records on stdin");
-	rules.dry_run = l.dry_run = dry_run;
-	l.all = *outcomes == 'a';
-	l.rejects = rejects;
-	l.hub = hub_open(l.http, operand, "DEST_IOTHUB_CONN_STRING", &e);
-	if (!l.hub || load_check_source(&rules, l.hub, l.http, operand, &e))
+	if (configurations)
+		configured = read_configurations(configurations);
+	l->hub = hub_open(l->http, operand, "DEST_IOTHUB_CONN_STRING", &e);
+	if (!l->hub || load_check_source(&rules, l->hub, l->http, operand, &e))
 		die_err(&e);
-	l.ledger = ledger_open(&e);
-	if (!l.ledger)
+	l->ledger = ledger_open(&e);
+	if (!l->ledger)
 		die_err(&e);
-	l.out = out_open(NULL, false);
-	l.plan = load_read(l.ledger, &rules, loadrun_reject, &l, &e);
-	if (!l.plan || load_check(l.plan, &rules, l.hub, operand, &e)) {
-		out_flush(l.out); /* which lines are wrong */
+	l->plan = load_read(l->ledger, &rules, loadrun_reject, l, &e);
+	if (!l->plan || load_check(l->plan, &rules, l->hub, operand, &e)) {
+		out_flush(l->out); /* which lines are wrong */
 		die_err(&e);
 	}
+}
+
+int
+main(int argc, char *argv[])
+{
+	int first = tool_start(&tool, argc, argv);
+	struct loadrun l = { .http = http_open(),
+		.pace = pace_new((double)rate / 60),
+		.all = *outcomes == 'a',
+		.dry_run = dry_run,
+		.rejects = rejects };
+	enum status status;
+	long input;
+
+	rules.dry_run = dry_run;
+	l.out = out_open(NULL, false);
+	read_all(&l, first < argc ? argv[first] : NULL);
 	if (dry_run)
 		print_plan(&l);
 	else
 		loadrun_steps(&l);
 	loadrun_finish(&l);
-	status = summary(&l);
+	summary(&l);
+	input = l.ledger->count;
+	if (configured) {
+		apply_configurations(&l, configured);
+		input += configurations_count(configured);
+	}
+	status = verdict(&l, input);
 	out_close(l.out);
+	configurations_free(configured);
 	load_free(l.plan);
 	ledger_close(l.ledger);
 	pace_free(l.pace);
