@@ -242,13 +242,25 @@ bulk_flush(struct bulk *b)
 	c->body = (struct buf)BUF_INIT;
 	r.repeat = HTTP_ONCE; /* the entries are looked at instead */
 	r.expect_json = true;
-	r.pace = b->pace;
+	if (b->pace)
+		r.pace = b->pace;
 	r.cost = (double)c->count;
 	r.audit = "bulk";
 	r.audit_id = xasprintf("%zu entries", c->count);
 	r.done = answered;
 	r.ctx = c;
 	http_send(b->http, &r);
+}
+
+/* No more in a call than comes in a second or two: a small hub would take a
+ * minute for a hundred, and a call waits no longer than its timeout. */
+static size_t
+fill_to(const struct bulk *b)
+{
+	const struct pace *p =
+	    b->pace ? b->pace : hub_pace_of(b->hub, HUB_IDENTITY);
+
+	return p ? (size_t)pace_batch(p, ENTRIES) : ENTRIES;
 }
 
 void
@@ -265,7 +277,7 @@ bulk_add(struct bulk *b, const struct record *rec, enum record_mode mode,
 	entry_bulk(rec, mode, form, scope, &c->body);
 	ledger_key(rec->id, rec->module, c->entry[c->count].key);
 	c->entry[c->count++].tag = tag;
-	if (c->count == ENTRIES || c->body.len > BYTES)
+	if (c->count >= fill_to(b) || c->body.len > BYTES)
 		bulk_flush(b);
 }
 

@@ -33,8 +33,9 @@ struct bulk;
 
 struct bulk *bulk_open(struct hub *hub, struct http *http, struct pace *pace,
     bulk_said *said, bulk_denied *denied, void *ctx);
-/* Sends what has come together when it is a full call.  No two records of one
- * identity may be added before a flush. */
+/* Sends what has come together when it is a full call: of a hundred, or as
+ * many as the pace lets through in a moment.  pace NULL: the hub's own.  No two
+ * records of one identity may be added before a flush. */
 void bulk_add(struct bulk *b, const struct record *rec, enum record_mode mode,
     enum entry_form form, const char *scope, uint32_t tag);
 /* Sends the rest; waits for no answer. */

@@ -152,10 +152,8 @@ go(struct converge *c, enum stage stage)
 		audit(c, &r, "updateTwin");
 		break;
 	}
-	if (stage < READ_TWIN) {
+	if (stage < READ_TWIN && c->job.pace)
 		r.pace = c->job.pace;
-		r.cost = 1;
-	}
 	r.repeat = HTTP_REPEAT; /* with If-Match, or compared afterwards */
 	r.done = answered;
 	r.ctx = c;

@@ -50,6 +50,7 @@ struct item {
 	struct curl_slist *head;
 	CURLcode result;
 	double first, sent, due;
+	double paced_at;         /* by the clock of its pace */
 	int throttles, failures; /* so far, each with its own back-off */
 	int sends;               /* within one try: libcurl repeats by itself */
 	bool urgent;             /* sent by an authorize hook */
@@ -57,7 +58,8 @@ struct item {
 	bool doubt;              /* an attempt may have been applied */
 	bool head_whole;         /* the empty line after the headers came */
 	bool throttled;          /* waits because the service said so */
-	bool paid;               /* its pace has been taken */
+	bool paid;               /* its pace has been taken, and is owed */
+	bool paced;              /* waits for its pace */
 	bool dead;               /* could not be started; reply.err says why */
 };
 TAILQ_HEAD(items, item);
@@ -446,7 +448,36 @@ postpone(struct http *h, struct item *it, double wait, bool throttled)
 {
 	it->due = now() + wait;
 	it->throttled = throttled;
+	it->paced = false;
 	TAILQ_INSERT_TAIL(&h->waiting, it, link);
+}
+
+/* Has the service refused for so long that it is told as a failure?  What was
+ * never sent waits as long as its pace demands, unless nothing else goes. */
+static bool
+given_up(const struct http *h, const struct item *it, double wait)
+{
+	double refusing = it->r.pace ? pace_refusing(it->r.pace) : 0;
+	double tried = it->first > 0 ? now() - it->first : 0;
+
+	return wait + larger(refusing, tried) > h->max_time;
+}
+
+static void finish(struct http *h, struct item *it);
+
+static void
+give_up(struct http *h, struct item *it)
+{
+	struct span host = host_of(it->r.url);
+	char name[256];
+
+	(void)snprintf(name, sizeof name, "%.*s", (int)host.len, host.at);
+	it->reply.status = 429;
+	(void)err_set(&it->reply.err, REMOTE_RETRY, name,
+	    "throttled for all of the %.0f s that --retry-max-time allows (go "
+	    "on later, or with a smaller --share)",
+	    h->max_time);
+	finish(h, it);
 }
 
 /* Starts one whose time has come, if its pace lets it; else it waits on. */
@@ -458,10 +489,17 @@ try_start(struct http *h, struct item *it)
 	if (it->r.pace && !it->paid)
 		wait = pace_take(it->r.pace, it->r.cost);
 	if (wait > 0) {
+		if (given_up(h, it, wait) &&
+		    (it->throttles > 0 || pace_refusing(it->r.pace) > 0)) {
+			give_up(h, it);
+			return;
+		}
 		postpone(h, it, wait, true);
+		it->paced = true;
 		return;
 	}
-	it->paid = true;
+	it->paid = it->r.pace != NULL;
+	it->paced_at = it->paid ? pace_now(it->r.pace) : 0;
 	if (it->first == 0)
 		it->first = now();
 	start(h, it);
@@ -822,12 +860,10 @@ again(struct http *h, struct item *it, bool sure, double *wait)
 		return false;
 	if (s == 401 && it->r.authorize && !it->refused)
 		return it->refused = true;
-	if (s == 429) {
+	if (s == 429)
 		*wait = wait_throttled(h, it);
-		if (it->r.pace)
-			pace_refused(it->r.pace, *wait);
-	} else if (s == 409 && it->r.retry_conflict && r->body.at &&
-		   memmem(r->body.at, r->body.len, "409002", 6))
+	else if (s == 409 && it->r.retry_conflict && r->body.at &&
+		 memmem(r->body.at, r->body.len, "409002", 6))
 		*wait = wait_failed(h, it);
 	else if (s == 0 || s == 408 || s == 500 || s == 502 || s == 503 ||
 		 s == 504) {
@@ -836,21 +872,52 @@ again(struct http *h, struct item *it, bool sure, double *wait)
 		*wait = wait_failed(h, it);
 	} else
 		return false;
-	return now() + *wait - it->first <= h->max_time;
+	return !given_up(h, it, *wait);
+}
+
+/* The pace learns what became of its call; who waits for it may go now. */
+static void
+tell_pace(struct http *h, struct item *it, double wait)
+{
+	struct pace *p = it->r.pace;
+	int s = it->reply.status;
+	curl_off_t before = 0, all = 0;
+	struct item *other;
+
+	if (!it->paid)
+		return;
+	it->paid = false;
+	if (it->easy) {
+		(void)curl_easy_getinfo(
+		    it->easy, CURLINFO_PRETRANSFER_TIME_T, &before);
+		(void)curl_easy_getinfo(it->easy, CURLINFO_TOTAL_TIME_T, &all);
+	}
+	pace_answered(p, it->r.cost,
+	    s == 429              ? PACE_REFUSED
+	    : s >= 200 && s < 429 ? PACE_PASSED
+				  : PACE_LOST,
+	    it->paced_at, (double)(all - before) / 1e6, wait,
+	    s == 429 && http_retry_after(&it->reply) >= 0);
+	TAILQ_FOREACH(other, &h->waiting, link)
+	if (other->paced && other->r.pace == p)
+		other->due = 0;
 }
 
 static void
 judge(struct http *h, struct item *it)
 {
 	struct http_reply *r = &it->reply;
-	bool sure, hope;
-	double wait;
+	bool sure, hope, more;
+	double wait = 0;
 
 	if (it->dead) {
+		tell_pace(h, it, 0);
 		finish(h, it);
 		return;
 	}
 	read_answer(h, it, &sure, &hope);
+	more = hope && again(h, it, sure, &wait);
+	tell_pace(h, it, wait);
 	put_easy(h, it->easy);
 	it->easy = NULL;
 	drop_head(it);
@@ -862,13 +929,14 @@ judge(struct http *h, struct item *it)
 		    (int)strcspn(it->r.url, "?"), it->r.url);
 	if (it->r.audit && h->audit >= 0)
 		write_audit(h, it);
-	if (it->r.pace && r->status >= 200 && r->status < 429)
-		pace_accepted(it->r.pace, it->r.cost);
-	if (!hope || !again(h, it, sure, &wait)) {
+	if (!more && r->status == 429 && !it->r.no_retry) {
+		give_up(h, it);
+		return;
+	}
+	if (!more) {
 		finish(h, it);
 		return;
 	}
-	it->paid = false;
 	if (r->status != 401)
 		grumble(h, it, wait);
 	postpone(h, it, wait, r->status == 429);

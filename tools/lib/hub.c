@@ -416,6 +416,12 @@ hub_pace(struct hub *h, enum hub_kind kind, struct pace *pace)
 	h->pace[kind] = pace;
 }
 
+struct pace *
+hub_pace_of(const struct hub *h, enum hub_kind kind)
+{
+	return h->pace[kind];
+}
+
 struct http *
 hub_http(const struct hub *h)
 {
@@ -632,6 +638,9 @@ hub_check(const struct hub *h, const struct http_reply *r, const char *subject,
 		buf_printf(&text, ": %s", message.at);
 	while (text.len && strchr(" .", text.at[text.len - 1]))
 		text.at[--text.len] = '\0';
+	/* Why it was not tried again. */
+	if (r->status == 429 && r->err.text[0])
+		buf_printf(&text, ": %s", r->err.text);
 	/* Also a 401 (CONTRACT 11.3): no key would help. */
 	if (!strcmp(code, "IotHubNotFound"))
 		buf_text(&text, " (is the name of the hub right?)");

@@ -77,6 +77,7 @@ enum hub_kind {
 /* From now on each request takes 1 from the bucket of its kind, or its cost;
  * borrowed, may be NULL. */
 void hub_pace(struct hub *h, enum hub_kind kind, struct pace *pace);
+struct pace *hub_pace_of(const struct hub *h, enum hub_kind kind);
 struct http *hub_http(const struct hub *h);
 
 /* What a hub permits a minute, by SKU name and units (CONTRACT Annex A). */

@@ -13,6 +13,8 @@ static enum { NONE, BAR, JSON } mode;
 static const char *what;
 static long done, total;
 static double throttled, began, shown;
+static double (*expected)(void *ctx);
+static void *expected_ctx;
 
 static double
 now(void)
@@ -37,13 +39,22 @@ progress_mode(const char *m)
 			   : NONE;
 }
 
+/* Seconds; 0 when nobody knows. */
+static double
+time_left(double rate)
+{
+	double s = expected && done < total ? expected(expected_ctx) : -1;
+
+	if (s >= 0)
+		return s;
+	return total > done && rate > 0 ? (double)(total - done) / rate : 0;
+}
+
 static void
 show_bar(double elapsed, double rate)
 {
 	char bar[21] = "                    ";
-	long left = total > done && rate > 0
-			? (long)((double)(total - done) / rate)
-			: 0;
+	long left = (long)time_left(rate);
 
 	if (total <= 0) {
 		fprintf(stderr, "\r%s: %ld %s, %.0f/s, %.0f s\033[K",
@@ -80,9 +91,9 @@ show(bool last)
 		fprintf(stderr,
 		    "{\"what\":\"%s\",\"done\":%ld,\"total\":%ld,"
 		    "\"rate\":%.1f,\"throttled\":%.1f,\"elapsed\":%.1f,"
-		    "\"last\":%s}\n",
+		    "\"left\":%.0f,\"last\":%s}\n",
 		    what, done, total, rate, throttled, elapsed,
-		    last ? "true" : "false");
+		    last ? 0 : time_left(rate), last ? "true" : "false");
 	(void)fflush(stderr);
 }
 
@@ -94,6 +105,13 @@ progress_begin(const char *name, long count)
 	done = 0;
 	throttled = 0;
 	began = shown = now();
+}
+
+void
+progress_expect(double (*left)(void *ctx), void *ctx)
+{
+	expected = left;
+	expected_ctx = ctx;
 }
 
 void

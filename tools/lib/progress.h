@@ -13,6 +13,10 @@ void progress_mode(const char *mode);
  * progress_end(): "devices", "operations". */
 void progress_begin(const char *what, long total);
 
+/* Who knows better than the count so far how many seconds are left (less than
+ * 0: nobody); NULL: nobody does.  ctx is borrowed. */
+void progress_expect(double (*left)(void *ctx), void *ctx);
+
 /* count more are done. */
 void progress_add(long count);
 
