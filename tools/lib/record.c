@@ -278,17 +278,23 @@ add_text(struct buf *b, const char *name, const char *text)
 }
 
 void
+outcome_text(const struct outcome *what, struct buf *into)
+{
+	buf_printf(into, "{\"line\":%ld", what->line);
+	add_text(into, "id", what->id);
+	add_text(into, "moduleId", what->module);
+	add_text(into, "tried", what->tried);
+	add_text(into, "code", what->code);
+	add_text(into, "message", what->text);
+	buf_printf(into, ",\"retry\":%s}\n", what->retry ? "true" : "false");
+}
+
+void
 outcome_write(struct out *o, const struct outcome *what)
 {
 	struct buf b = BUF_INIT;
 
-	buf_printf(&b, "{\"line\":%ld", what->line);
-	add_text(&b, "id", what->id);
-	add_text(&b, "moduleId", what->module);
-	add_text(&b, "tried", what->tried);
-	add_text(&b, "code", what->code);
-	add_text(&b, "message", what->text);
-	buf_printf(&b, ",\"retry\":%s}\n", what->retry ? "true" : "false");
+	outcome_text(what, &b);
 	out_span(o, buf_peek(&b));
 	buf_free(&b);
 }

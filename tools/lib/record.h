@@ -59,6 +59,7 @@ struct outcome {
 	const char *text;        /* may be NULL */
 	bool retry;              /* trying again can help */
 };
+void outcome_text(const struct outcome *what, struct buf *into);
 void outcome_write(struct out *o, const struct outcome *what);
 
 #endif
