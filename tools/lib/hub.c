@@ -568,6 +568,17 @@ name_of_code(const char *number)
 	return number;
 }
 
+const char *
+hub_error_name(long number)
+{
+	char text[24];
+	const char *name;
+
+	(void)snprintf(text, sizeof text, "%ld", number);
+	name = name_of_code(text);
+	return name == text ? "" : name;
+}
+
 /* What a person can do about a 401, or a 403 that is about rights. */
 static void
 add_remedy(const struct hub *h, const struct http_reply *r, struct buf *text)

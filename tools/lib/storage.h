@@ -28,15 +28,19 @@ bool storage_makes_containers(const struct storage *s);
 void storage_close(struct storage *s);
 
 /*
- * A request with url and signature filled; add done and ctx, then http_send().
- * query: "restype=container&comp=list", or NULL.  blob NULL: the container;
- * container NULL: the account.  body and more headers may be added after it:
- * x-ms-* headers in lower case, from headers[storage_headers(&r)] on.
+ * A request of one call: add body, done and ctx, then storage_send().  query:
+ * "restype=container&comp=list", encoded, or NULL.  blob NULL: the container;
+ * container NULL: the account.
  */
 struct http_request storage_request(struct storage *s, const char *method,
     const char *container, const char *blob, const char *query);
-/* One x-ms-* header more, or any other; the text is consumed. */
+/* One header more; malloc'd, consumed; at most four. */
 void storage_header(struct http_request *r, char *line);
+/* As http_send() and http_one(); signs what the request is then. */
+void storage_send(struct storage *s, struct http_request *r);
+void storage_one(
+    struct storage *s, struct http_request *r, struct http_reply *into);
+struct http *storage_http(const struct storage *s);
 
 /*
  * What an answer means: 0 for 2xx; else -1 with *e (ANSWER_NO for 404) and
@@ -65,8 +69,20 @@ typedef bool storage_name(void *ctx, const char *name, struct span properties);
 int storage_containers(struct storage *s, const char *prefix,
     storage_name *each, void *ctx, struct err *e);
 
-/* Warns where the account would keep what is deleted: soft delete of blobs or
- * containers, versioning.  Silent where it does not say. */
+/* Of blobs, or of containers if container is NULL. */
+int storage_list(struct storage *s, const char *container, const char *prefix,
+    storage_name *each, void *ctx, struct err *e);
+
+/* Warns where the account would keep what is deleted: soft delete is asked for
+ * here, versioning shows in the answer to the first blob that is put.  Silent
+ * where the account does not say. */
 void storage_warn_kept(struct storage *s);
+
+/* ... which is shown here. */
+void storage_saw_version(struct storage *s, const struct http_reply *r);
+
+/* The text of an element of XML, decoded, from *at on; malloc'd; *at moves
+ * behind it.  NULL: there is none. */
+char *storage_xml(struct span *at, const char *element);
 
 #endif
