@@ -376,7 +376,7 @@ x enabled sas" ]
 ["set keys and status of disabled devices",2,2]
 ["set the twins of system modules",8,8]' ]
     [ "$(jq -r 'select(.code) | "\(.line) \(.code)"' out)" = "79 BadRecord" ]
-    has "86 identity operations at most"
+    has "'contoso-east': 90 identity operations, 18 twin reads, 10 twin writes: "
     sim 0 -- 'registry-load -v --outcomes=all --rejects=r <f.txt >out 2>err; test $? -eq 7; c=${DEST_IOTHUB_CONN_STRING##*Key=}
         ! grep -F "$c" out err'
     [ "$(grep -cE "$(grep -o '"primaryKey":"[^"]*' f.txt | cut -d'"' -f4 | head -n 40 | paste -sd'|' | sed 's/[+]/\\+/g')" out err | paste -sd' ')" = "out:0 err:0" ]

@@ -299,6 +299,9 @@ environment(struct sim *s, const struct net *n, struct env *env)
 
 	env_begin(env);
 	env_set(env, "HUBPIPE_CONNECT_TO", net_address(n));
+	/* What does not throttle is not to be spared. */
+	if (!s->throttled)
+		env_set(env, "HUBPIPE_PACE", "off");
 	s->port = atoi(strrchr(net_address(n), ':') + 1);
 	(void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
 	env_set(env, "HUB_SIM_PID", pid);

@@ -14,6 +14,7 @@
 #include "hub.h"
 #include "opt.h"
 #include "out.h"
+#include "quota.h"
 
 static const char *output, *manifest, *configurations, *ids;
 static bool metadata, exclude_keys;
@@ -32,6 +33,7 @@ static const struct opt opts[] = {
 	    "keep $metadata and $version of the twins"),
 	OPT_FLAG(0, "exclude-keys", &exclude_keys,
 	    "leave out all keys; such a dump cannot be loaded"),
+	OPT_GROUP(quota_opts),
 	OPT_GROUP(hub_opts),
 	OPT_END,
 };
@@ -125,6 +127,19 @@ now_text(char when[32])
 	(void)strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
+static struct hub *
+open_source(struct http *http, const char *operand)
+{
+	struct hub *hub;
+	struct err e;
+
+	quota_check();
+	hub = hub_open(http, operand, "IOTHUB_CONN_STRING", &e);
+	if (!hub)
+		die_err(&e);
+	return hub;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -132,11 +147,10 @@ main(int argc, char *argv[])
 	const char *operand = first < argc ? argv[first] : NULL;
 	struct http *http = http_open();
 	struct dump d = { .digest = EVP_MD_CTX_new() };
-	struct fleet_want want = { metadata, exclude_keys, ids, write_line,
-		&d };
+	struct fleet_want want = { metadata, exclude_keys, ids, write_line, &d,
+		NULL };
 	struct fleet_got got;
 	struct hub *hub;
-	struct err e;
 	char when[32];
 
 	if (!d.digest || EVP_DigestInit_ex(d.digest, EVP_sha256(), NULL) != 1)
@@ -147,9 +161,8 @@ main(int argc, char *argv[])
 	/* An old one must not speak for a dump that died. */
 	if (manifest)
 		(void)unlink(manifest);
-	hub = hub_open(http, operand, "IOTHUB_CONN_STRING", &e);
-	if (!hub)
-		die_err(&e);
+	hub = open_source(http, operand);
+	want.quota = quota_open(hub);
 	now_text(when);
 	d.out = out_open(output, !exclude_keys);
 	fleet_read(hub, http, &want, &got);
@@ -160,6 +173,7 @@ main(int argc, char *argv[])
 		write_manifest(hub, operand, when, &got, d.digest);
 	note("'%s': %ld devices, %ld lines", hub_name(hub), got.devices,
 	    got.lines);
+	quota_close(want.quota);
 	hub_close(hub);
 	http_close(http);
 	EVP_MD_CTX_free(d.digest);

@@ -7,18 +7,16 @@
  * step sends what can go in bulk calls, then looks at every record of which
  * the answer left doubt.  So a run that was killed is started again.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "configurations.h"
 #include "loadrun.h"
 #include "opt.h"
-#include "pace.h"
+#include "quota.h"
 
 static bool dry_run;
 static const char *outcomes = "failed", *rejects, *configurations;
-static long rate;
 static struct configurations *configured;
 static struct load_rules rules = { .expect = -1 };
 
@@ -41,7 +39,7 @@ static const struct opt opts[] = {
 	    "name the hub again: needed to delete"),
 	OPT_FLAG(0, "allow-partial", &rules.allow_partial,
 	    "delete though some lines of the input are wrong"),
-	OPT_NUMBER(0, "rate", "N", &rate, "at most N operations a minute"),
+	OPT_GROUP(quota_opts),
 	OPT_GROUP(hub_opts),
 	OPT_END,
 };
@@ -73,11 +71,11 @@ static void
 print_plan(struct loadrun *l)
 {
 	struct buf b = BUF_INIT;
-	double n = load_plan_text(l->plan, &b);
 	long c = configured ? configurations_count(configured) -
 				  configurations_wrong(configured)
 			    : 0;
 
+	(void)load_plan_text(l->plan, &b);
 	if (c)
 		buf_printf(&b,
 		    "{\"step\":\"apply configurations\",\"records\":%ld,"
@@ -85,9 +83,19 @@ print_plan(struct loadrun *l)
 		    c, c + 1);
 	out_span(l->out, buf_peek(&b));
 	buf_free(&b);
-	note("plan: %.0f identity operations at most, about %.0f min at S1 x1, "
-	     "for '%s'",
-	    n, ceil(n / hub_limits("S1", 1).identity), hub_name(l->hub));
+}
+
+/* What it will ask of the hub, and when it ends. */
+static void
+say_cost(struct loadrun *l)
+{
+	struct quota_cost cost;
+
+	load_plan_cost(l->plan, &cost);
+	if (configured)
+		cost.of[HUB_CONFIGURATION] +=
+		    (double)configurations_count(configured) + 1;
+	quota_plan(l->quota, &cost);
 }
 
 static void
@@ -160,9 +168,11 @@ read_all(struct loadrun *l, const char *operand)
 		usage("no records on stdin");
 	if (configurations)
 		configured = read_configurations(configurations);
+	quota_check();
 	l->hub = hub_open(l->http, operand, "DEST_IOTHUB_CONN_STRING", &e);
 	if (!l->hub || load_check_source(&rules, l->hub, l->http, operand, &e))
 		die_err(&e);
+	l->quota = quota_open(l->hub);
 	l->ledger = ledger_open(&e);
 	if (!l->ledger)
 		die_err(&e);
@@ -178,7 +188,6 @@ main(int argc, char *argv[])
 {
 	int first = tool_start(&tool, argc, argv);
 	struct loadrun l = { .http = http_open(),
-		.pace = pace_new((double)rate / 60),
 		.all = *outcomes == 'a',
 		.dry_run = dry_run,
 		.rejects = rejects };
@@ -188,6 +197,7 @@ main(int argc, char *argv[])
 	rules.dry_run = dry_run;
 	l.out = out_open(NULL, false);
 	read_all(&l, first < argc ? argv[first] : NULL);
+	say_cost(&l);
 	if (dry_run)
 		print_plan(&l);
 	else
@@ -204,7 +214,7 @@ main(int argc, char *argv[])
 	configurations_free(configured);
 	load_free(l.plan);
 	ledger_close(l.ledger);
-	pace_free(l.pace);
+	quota_close(l.quota);
 	hub_close(l.hub);
 	http_close(l.http);
 	return status;

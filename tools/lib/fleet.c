@@ -1,7 +1,6 @@
 /* fleet.c: a hub's devices as lines; see fleet.h. */
 #include "fleet.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "entry.h"
@@ -120,6 +119,8 @@ take_modules(struct fleet *d, struct place *p)
 	}
 	json_free(&list);
 	json_free(&one);
+	if (d->want->quota && !d->no_twins)
+		quota_more(d->want->quota, HUB_TWIN_READ, (double)p->count);
 	for (size_t i = 0; i < p->count && !d->no_twins; i++)
 		ask(d, p, MODULE_TWIN, i);
 }
@@ -628,25 +629,23 @@ count_devices(struct fleet *d)
 	return n;
 }
 
-/* What is asked of the hub's throttle, which its devices share. */
+/* What is asked of the hub's throttle, which its devices share: the modules of
+ * each device, its twin, and where one list does not hold all, its identity.
+ * The twins of modules are added when they are seen. */
 static void
 say_cost(struct fleet *d, long devices, bool large)
 {
-	char sku[8] = "S1";
-	long units = 1;
-	bool known = hub_sku(d->hub, sku, &units);
-	struct hub_limits may = hub_limits(known ? sku : "S1", units);
-	long identity = 1 + devices + (large ? devices - LIST_MAX : 0);
-	long queries = large ? (devices + LIST_MAX - 1) / LIST_MAX : 0;
-	double minutes = fmax(identity / may.identity,
-	    fmax(devices / may.twin_reads / 60, queries / may.queries));
+	struct quota_cost cost = { { 0 } };
 
-	note("'%s': %ld devices cost %ld identity calls, %ld twin reads (one "
-	     "more for each module) and %ld queries: about %.0f min of what "
-	     "%s x%ld permits%s",
-	    hub_name(d->hub), devices, identity, devices, queries,
-	    ceil(minutes), known ? sku : "S1", known ? units : 1L,
-	    known ? "" : " (its tier is unknown: assumed)");
+	if (!d->want->quota)
+		return;
+	cost.of[HUB_IDENTITY] =
+	    (double)(devices + (large ? devices - LIST_MAX : 0));
+	cost.of[HUB_TWIN_READ] = (double)devices;
+	if (large)
+		cost.of[HUB_QUERY] =
+		    (double)((devices + LIST_MAX - 1) / LIST_MAX);
+	quota_plan(d->want->quota, &cost);
 }
 
 /* How many the hub counts, where it may count more than it showed; else 0. */

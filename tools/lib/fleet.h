@@ -12,6 +12,7 @@
 #define FLEET_H
 
 #include "hub.h"
+#include "quota.h"
 
 struct fleet_want {
 	bool metadata;     /* keep $metadata and $version of the twins */
@@ -19,6 +20,7 @@ struct fleet_want {
 	const char *ids;   /* only the devices listed in this file; NULL: all */
 	void (*line)(struct span line, void *ctx); /* with its \n */
 	void *ctx;
+	struct quota *quota; /* tells what it will cost; may be NULL */
 };
 
 struct fleet_got {

@@ -8,12 +8,14 @@
 
 #include "loadplan.h"
 #include "out.h"
+#include "quota.h"
 
 struct loadrun {
 	/* The caller's. */
 	struct hub *hub;
 	struct http *http;
-	struct pace *pace; /* of identity operations; may be NULL */
+	struct quota *quota; /* of the hub; may be NULL */
+	struct pace *pace;   /* of identity operations; NULL: the hub's */
 	struct ledger *ledger;
 	struct load_plan *plan;
 	struct out *out;     /* of outcomes */
