@@ -16,8 +16,8 @@ enum {
 	SENT = 1 << 12,  /* in this round's file, and nothing is said of it */
 	MANY = 1 << 13,  /* a device with modules in this round's file */
 	VAGUE = 1 << 14, /* an error is about it, or about one of its modules */
-	PROBE =
-	    1 << 15, /* to be looked at, to see whether the job spoke true */
+	PROBE = 1 << 15, /* to be read, to see whether the job speaks true */
+	WAITS = PROBE,   /* while a file is made: a device, for its modules */
 };
 
 enum {
@@ -77,14 +77,24 @@ step_of(const struct importjob *j, const struct ledger_entry *e)
 	return e->flags & LOAD_IS_EDGE ? LOAD_PARENTS : LOAD_DEVICES;
 }
 
+/* A module of a device that is open only until its modules are there. */
 static bool
-stands(struct ledger *g, uint32_t device)
+is_hasty(struct ledger *g, const struct ledger_entry *e)
+{
+	return e->flags & LOAD_IS_MODULE && e->device != LEDGER_NONE &&
+	       !load_deletes(e) && ledger_at(g, e->device)->flags & LOAD_LOCKED;
+}
+
+static bool
+stands(const struct importjob *j, uint32_t device)
 {
 	const struct ledger_entry *d;
 
 	if (device == LEDGER_NONE)
 		return true;
-	d = ledger_at(g, device);
+	d = ledger_at(j->l->ledger, device);
+	if (d->flags & LOAD_LOCKED && j->round > 0)
+		return false; /* calls see how it stands */
 	return d->flags & SENT || d->state == LEDGER_HELD ||
 	       d->state == LEDGER_APPLIED || d->state == LEDGER_EQUAL;
 }
@@ -105,7 +115,7 @@ fits(const struct importjob *j, uint32_t i, enum load_step step)
 		return false;
 	switch (step) {
 	case LOAD_MODULES:
-		return stands(j->l->ledger, e->device);
+		return stands(j, e->device);
 	case LOAD_DEVICES:
 		/* Without its parent only one that is closed later on. */
 		if (j->round == 0)
@@ -114,6 +124,8 @@ fits(const struct importjob *j, uint32_t i, enum load_step step)
 		/* fall through */
 	case LOAD_PARENTS:
 		return j->unmade || !load_obstacle(p, i, step, &hopeless);
+	case LOAD_CLOSE:
+		return !(e->flags & WAITS);
 	default:
 		return true;
 	}
@@ -157,8 +169,6 @@ line_mode(const struct record *rec, enum load_step step, enum entry_form form,
 	}
 	create =
 	    rec->mode == RECORD_CREATE || rec->mode == RECORD_CREATE_OR_UPDATE;
-	if (form == ENTRY_LOCKED)
-		return true;
 	if (keys && !half_a_twin(&rec->json) && form == ENTRY_FULL)
 		return true;
 	*mode = RECORD_CREATE;
@@ -186,6 +196,12 @@ choose(struct importjob *j)
 	uint32_t device;
 
 	j->sent = j->orphans = 0;
+	for (uint32_t i = 0; i < g->count && j->round > 0; i++) {
+		const struct ledger_entry *e = ledger_at(g, i);
+
+		if (is_hasty(g, e) && e->state < LEDGER_HELD)
+			ledger_edit(g, e->device)->flags |= WAITS;
+	}
 	for (const enum load_step *s = order[j->round]; *s != LOAD_STEPS; s++)
 		for (uint32_t i = 0; i < g->count; i++) {
 			if (!fits(j, i, *s))
@@ -204,6 +220,9 @@ choose(struct importjob *j)
 			else
 				ledger_edit(g, device)->flags |= MANY;
 		}
+	for (uint32_t i = 0; i < g->count && j->round > 0; i++)
+		if (ledger_at(g, i)->flags & WAITS)
+			ledger_edit(g, i)->flags &= (uint16_t)~WAITS;
 	record_free(&rec);
 	buf_wipe(&line);
 }
@@ -254,6 +273,17 @@ tried_of(const struct ledger_entry *e)
 	return record_mode_name((enum record_mode)e->mode);
 }
 
+/* A module of a disabled device can be looked at when that is open. */
+static void
+look_later(struct importjob *j, uint32_t i, bool doubt)
+{
+	struct ledger *g = j->l->ledger;
+
+	loadrun_look(j->l, i, doubt);
+	if (is_hasty(g, ledger_at(g, i)))
+		ledger_edit(g, i)->state = LEDGER_TODO;
+}
+
 static void
 say(struct importjob *j, uint32_t i, const char *code, const char *text)
 {
@@ -263,6 +293,7 @@ say(struct importjob *j, uint32_t i, const char *code, const char *text)
 	enum load_step step = step_of(j, e);
 	const char *tried = tried_of(e);
 	bool creates = e->mode == RECORD_CREATE;
+	bool locked = e->flags & LOAD_LOCKED;
 	uint32_t device = step == LOAD_MODULES ? e->device : LEDGER_NONE;
 
 	e->flags &= (uint16_t)~SENT;
@@ -273,8 +304,8 @@ say(struct importjob *j, uint32_t i, const char *code, const char *text)
 	else if (says == BULK_MISSING && load_deletes(e))
 		loadrun_settle(l, i, LEDGER_EQUAL, tried); /* gone is gone */
 	else if (says == BULK_LOOK ||
-		 (says == BULK_EXISTS && (!creates || j->again)))
-		loadrun_look(l, i, j->again);
+		 (says == BULK_EXISTS && (!creates || j->again || locked)))
+		look_later(j, i, j->again);
 	else if (says == BULK_MISSING && device != LEDGER_NONE &&
 		 ledger_at(l->ledger, device)->state == LEDGER_FAILED)
 		loadrun_fail(l, i, tried, "NoGround",
@@ -380,7 +411,7 @@ look_at_vague(struct importjob *j)
 	for (uint32_t i = 0; i < g->count; i++)
 		if (ledger_at(g, i)->flags & SENT && is_vague(j, i)) {
 			ledger_edit(g, i)->flags &= (uint16_t)~SENT;
-			loadrun_look(j->l, i, true);
+			look_later(j, i, true);
 		}
 	j->unjoined += (long)idset_unmet(&j->strays);
 	idset_free(&j->strays);
@@ -488,7 +519,7 @@ look_at_all(struct importjob *j)
 	for (uint32_t i = 0; i < g->count; i++)
 		if (ledger_at(g, i)->flags & SENT) {
 			ledger_edit(g, i)->flags &= (uint16_t)~SENT;
-			loadrun_look(j->l, i, true);
+			look_later(j, i, true);
 		}
 }
 
