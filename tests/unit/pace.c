@@ -222,7 +222,7 @@ test_burst(void)
 			pass(p, 1);
 		rounds++;
 	}
-	check(taken == 63, "a burst doubles from one");
+	check(taken == 31, "a burst doubles from one to eight");
 	while (one(p))
 		taken++;
 	check(taken == 120, "until its seconds are spent");

@@ -21,6 +21,11 @@
  * guess its rate from what it let through before it first complained. */
 #define RESTED 140.0
 
+/* In a burst: operations in all, since more was never seen, and unanswered,
+ * so that a service that does not like it delays them and refuses none. */
+#define BURST_MOST 150.0
+#define BURST_WINDOW 8.0
+
 enum { RECENT = 4 }; /* answers of which the fastest shows the delay */
 
 struct pace {
@@ -96,10 +101,16 @@ pace_now(const struct pace *p)
 	return p->clock();
 }
 
+double
+pace_credit(double rate, double seconds)
+{
+	return smaller(BURST_MOST, seconds * rate);
+}
+
 void
 pace_burst(struct pace *p, double seconds)
 {
-	p->credit = seconds * p->rate;
+	p->credit = pace_credit(p->rate, seconds);
 	p->window = 1;
 	p->bursting = true;
 }
@@ -282,7 +293,7 @@ passed(struct pace *p, double t, double cost, double sent, double latency)
 	if (p->rate <= 0)
 		return;
 	if (p->bursting) {
-		p->window += cost;
+		p->window = smaller(BURST_WINDOW, p->window + cost);
 	} else if (late > 0) {
 		slow_down(p, t, 0.8);
 		/* Until what is queued there has gone. */

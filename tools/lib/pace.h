@@ -26,8 +26,11 @@ enum pace_answer {
 
 /* rate: operations a second; 0: no limit until the first 429. */
 struct pace *pace_new(double rate);
-/* At first as much at once as comes in so many seconds; before any take. */
+/* At first as much at once as comes in so many seconds, within reason; before
+ * any take. */
 void pace_burst(struct pace *p, double seconds);
+/* How many operations that are, at a rate. */
+double pace_credit(double rate, double seconds);
 /* The rate is a guess: it grows while nothing speaks against it.  share, 0 to
  * 1, of what is found is taken. */
 void pace_adapt(struct pace *p, double share);

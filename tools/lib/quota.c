@@ -264,8 +264,9 @@ quota_seconds(const struct quota *q, const struct quota_cost *cost)
 	for (int k = 0; k < HUB_KINDS; k++) {
 		bool own = k == HUB_IDENTITY && q->wish.rate > 0;
 		double rate = rate_of(q, (enum hub_kind)k);
+		double credit = own ? 0 : pace_credit(rate, BURST);
 
-		s = larger(s, cost->of[k] / rate - (own ? 0 : BURST));
+		s = larger(s, (cost->of[k] - credit) / rate);
 	}
 	return s;
 }
