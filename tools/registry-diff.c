@@ -1,26 +1,27 @@
 /* registry-diff: do two registries hold the same devices and modules? */
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
-#include "entrydiff.h" /* what two records differ in */
-#include "idset.h"     /* where the entries of A are */
-#include "lines.h"     /* one record a line */
-#include "msg.h"       /* warn, die, and the exit statuses */
-#include "opt.h"       /* one table for parsing, --help and completion */
-#include "out.h"       /* stdout, or a file that is complete or not there */
-#include "source.h"    /* a dump, or a live hub */
+#include "diffreport.h" /* what is said */
+#include "entrydiff.h"  /* what two records differ in */
+#include "mergeplan.h"  /* the records that make B like A */
+#include "msg.h"        /* warn, die, and the exit statuses */
+#include "opt.h"        /* one table for parsing, --help and completion */
+#include "out.h"        /* stdout, or a file that is complete or not there */
+#include "shelf.h"      /* the entries of A, and of B alone, by their ids */
+#include "source.h"     /* a dump, or a live hub */
 
-static const char *output, *auth, *subscription, *credential, *cloud, *jobs;
-static bool reported;
+static const char *output, *plan_file;
+static const char *auth, *subscription, *credential, *cloud, *jobs, *timeout,
+    *retry_delay, *retry_max_time;
+static bool reported, summary, configurations;
 
-static const struct opt opts[] = {
-	OPT_FLAG(0, "reported", &reported,
-	    "compare reported properties too, instead of counting them"),
-	OPT_TEXT('o', "output", "FILE", &output, "write there (mode 0600)"),
+/* Handed to registry-dump. */
+static const struct opt hub_options[] = {
 	OPT_CHOICE(0, "auth", "login|key", &auth,
 	    "of a hub: how registry-dump gets access"),
 	OPT_TEXT('s', "subscription", "ID", &subscription,
@@ -29,11 +30,30 @@ static const struct opt opts[] = {
 	    "of a hub: read PREFIX_AZURE_* instead of AZURE_*"),
 	OPT_TEXT(0, "cloud", "NAME", &cloud, "of a hub: its cloud"),
 	OPT_TEXT('j', "jobs", "N", &jobs, "of a hub: N requests at once"),
+	OPT_TEXT(0, "timeout", "SECONDS", &timeout,
+	    "of a hub: give up one try after SECONDS"),
+	OPT_TEXT(0, "retry-delay", "SECONDS", &retry_delay,
+	    "of a hub: first wait before trying again"),
+	OPT_TEXT(0, "retry-max-time", "SECONDS", &retry_max_time,
+	    "of a hub: do not try again after SECONDS"),
+	OPT_END,
+};
+static const struct opt opts[] = {
+	OPT_TEXT('o', "output", "FILE", &output, "write there (mode 0600)"),
+	OPT_FLAG(0, "summary", &summary,
+	    "print one line that counts the differences by kind, not each"),
+	OPT_TEXT(0, "plan", "FILE", &plan_file,
+	    "write the records with which registry-load makes B like A"),
+	OPT_FLAG(0, "configurations", &configurations,
+	    "compare configurations instead of devices and modules"),
+	OPT_FLAG(0, "reported", &reported,
+	    "compare reported properties too, instead of counting them"),
+	OPT_GROUP(hub_options),
 	OPT_END,
 };
 static const struct tool tool = {
 	.name = "registry-diff",
-	.synopsis = "[--reported] [A [B]]",
+	.synopsis = "[--summary] [--plan=FILE] [--reported] [A [B]]",
 	.summary = "Compare two registries: dumps, - for stdin, or live hubs",
 	.example = "registry-dump | registry-load && registry-diff\n"
 		   "registry-diff contoso.txt contoso-east",
@@ -42,72 +62,25 @@ static const struct tool tool = {
 	.operands_max = 2,
 };
 
-/* A record in the spool: its offset, its length, and whether B has it too.  An
- * entry that only B has is met and has no length. */
-enum { LENGTH_BITS = 23 };
-#define LENGTH ((UINT64_C(1) << LENGTH_BITS) - 1)
-#define MET (UINT64_C(1) << 63)
+enum { A, B };
+static const uint64_t has[] = { ON_A, ON_B };
 
-/* A or B. */
 struct side {
-	const char *name;
+	const char *operand, *name;
 	struct source *source;
-	long entries;
+	bool live;
 	bool partial; /* registry-dump could not read all */
 };
 
 struct diff {
-	struct out *out;
-	struct idset ids;
-	int spool;
-	const struct record *rec; /* the one being compared */
-	bool reported;            /* its reported properties differ */
-	long differences, reported_count;
+	struct diffreport report;
+	struct mergeplan plan;
+	struct side side[2];
+	struct shelf shelf;
+	const struct entry *entry; /* the one being compared */
+	uint64_t *slot;            /* of it */
+	bool reported;             /* its reported properties differ */
 };
-
-/* Keys are shown as hashes. */
-static void
-print_side(struct buf *b, const char *side, struct span value, bool secret)
-{
-	char *text, hex[65];
-
-	if (!value.at)
-		return;
-	buf_printf(b, ",\"%s\":", side);
-	if (!secret) {
-		buf_span(b, value);
-		return;
-	}
-	text = json_string(value);
-	json_sha256(text ? span_of(text) : value, hex);
-	buf_printf(b, "\"sha256:%.12s\"", hex);
-	free(text);
-}
-
-/* One line of output; a and b may be absent, or only says who has it. */
-static void
-print(struct diff *d, const char *pointer, struct span a, struct span b,
-    bool secret, const char *only)
-{
-	struct buf line = BUF_INIT;
-
-	buf_text(&line, "{\"id\":");
-	buf_json(&line, d->rec->id, strlen(d->rec->id));
-	if (d->rec->module) {
-		buf_text(&line, ",\"moduleId\":");
-		buf_json(&line, d->rec->module, strlen(d->rec->module));
-	}
-	buf_text(&line, ",\"path\":");
-	buf_json(&line, pointer, strlen(pointer));
-	print_side(&line, "a", a, secret);
-	print_side(&line, "b", b, secret);
-	if (only)
-		buf_printf(&line, ",\"only\":\"%s\"", only);
-	buf_text(&line, "}\n");
-	out_span(d->out, buf_peek(&line));
-	buf_free(&line);
-	d->differences++;
-}
 
 static void
 on_difference(void *ctx, enum entry_part part, const char *pointer,
@@ -115,47 +88,55 @@ on_difference(void *ctx, enum entry_part part, const char *pointer,
 {
 	struct diff *d = ctx;
 
-	if (part == REPORTED && !reported)
+	if (part == REPORTED && !reported) {
 		d->reported = true;
-	else
-		print(d, pointer, a, b, part == KEYS, NULL);
+		return;
+	}
+	*d->slot |= mergeplan_flag(d->entry, part, !a.at);
+	diffreport_part(&d->report, d->entry, part, pointer, a, b);
 }
 
-/* Two entries of one id. */
-static void
-compare(struct diff *d, const struct entry *a, const struct entry *b)
+static int
+read_entry(struct span text, struct entry *e, struct err *why)
 {
-	d->rec = &a->rec;
+	return configurations ? entry_read_configuration(text, e, why)
+			      : entry_read(text, e, why);
+}
+
+/* It was read before and is good. */
+static void
+from_shelf(struct diff *d, uint64_t known, struct entry *e)
+{
+	struct err why;
+
+	if (read_entry(shelf_text(&d->shelf, known), e, &why))
+		bug("an entry changed in the spool: %s", why.text);
+}
+
+static void
+compare(struct diff *d, const struct entry *a, const struct entry *b,
+    uint64_t *slot)
+{
+	d->entry = a;
+	d->slot = slot;
 	d->reported = false;
 	entry_diff(a, b, on_difference, d);
-	d->rec = NULL;
-	d->reported_count += d->reported;
+	d->report.reported_count += d->reported;
 }
 
-/* An entry that only one side has. */
 static void
-print_only(struct diff *d, const struct entry *e, const char *side)
+open_side(struct diff *d, int side, const char *more)
 {
-	struct span none = { NULL, 0 };
-
-	d->rec = &e->rec;
-	if (entry_counts(e))
-		print(d, "", none, none, false, side);
-	d->rec = NULL;
-}
-
-static struct side
-open_side(const char *operand)
-{
-	const struct source_options options = { auth, subscription, credential,
-		cloud, jobs };
-	struct side s = { .name = strcmp(operand, "-") ? operand : "stdin" };
+	const struct source_options options = { .given = hub_options,
+		.more = { configurations ? "--ids=/dev/null" : more,
+		    configurations ? "--configurations=/dev/stdout" : NULL },
+		.may_be_empty = configurations };
+	struct side *s = &d->side[side];
 	struct err e;
 
-	s.source = source_open(operand, &options, &e);
-	if (!s.source)
+	s->source = source_open(s->operand, &options, &e);
+	if (!s->source)
 		die_err(&e);
-	return s;
 }
 
 /* The next entry; false at the end.  What is no record ends the run: there is
@@ -168,10 +149,8 @@ next_entry(struct side *s, struct entry *e, struct line *line)
 	long number;
 
 	got = source_next(s->source, line, &why);
-	if (got == LINES_LINE && entry_read(line->text, e, &why) == 0) {
-		s->entries++;
+	if (got == LINES_LINE && read_entry(line->text, e, &why) == 0)
 		return true;
-	}
 	if (got == LINES_LINE) {
 		/* Half a line may be the end of a dump that failed: then that
 		 * is the reason. */
@@ -194,139 +173,118 @@ next_entry(struct side *s, struct entry *e, struct line *line)
 	return false;
 }
 
-_Noreturn static void
-die_twice(
-    const struct side *s, const struct line *line, const struct record *rec)
-{
-	die(BAD_DATA, s->name, "line %ld: '%s%s%s' is there twice",
-	    line->number, rec->id, rec->module ? "/" : "",
-	    rec->module ? rec->module : "");
-}
-
-/* A: to the spool, and where each entry lies there. */
+/* All entries of a side; of those that the other side was found to have, none
+ * is kept.  again: those that are known already are no news. */
 static void
-load(struct diff *d, struct side *a)
+take(struct diff *d, int side, bool again)
 {
-	struct entry e = { .part = { { NULL, 0 } } };
+	struct entry e = { .part = { { NULL, 0 } } }, other = e;
+	struct side *s = &d->side[side];
 	struct line line;
-	struct out *spool;
-	struct err why;
-	uint64_t offset = 0;
-	bool added;
 
-	d->spool = out_spool(&why);
-	if (d->spool < 0)
-		die_err(&why);
-	spool = out_open_fd(d->spool, "temporary file");
-	while (next_entry(a, &e, &line)) {
-		uint64_t *at =
-		    idset_add(&d->ids, e.rec.id, e.rec.module, &added);
+	while (next_entry(s, &e, &line)) {
+		uint64_t *slot = shelf_slot(&d->shelf, e.rec.id, e.rec.module);
+		struct span text = { NULL, 0 };
 
-		if (!added)
-			die_twice(a, &line, &e.rec);
-		out_span(spool, line.text);
-		*at = offset << LENGTH_BITS | line.text.len;
-		offset += line.text.len;
+		if (*slot & has[side]) {
+			if (again)
+				continue;
+			die(BAD_DATA, s->name,
+			    "line %ld: '%s%s%s' is there twice", line.number,
+			    e.rec.id, e.rec.module ? "/" : "",
+			    e.rec.module ? e.rec.module : "");
+		}
+		d->report.entries[side]++;
+		if (*slot)
+			text = shelf_text(&d->shelf, *slot);
+		*slot |= ON_BOTH;
+		if (!text.at) {
+			*slot = has[side];
+			shelf_keep(&d->shelf, slot, line.text);
+		} else if (text.len != line.text.len ||
+			   memcmp(text.at, line.text.at, text.len) != 0) {
+			from_shelf(d, *slot, &other);
+			compare(d, side == A ? &e : &other,
+			    side == A ? &other : &e, slot);
+			if (side == A)
+				shelf_keep(&d->shelf, slot, line.text);
+			if (*slot & (TO_UPDATE | TO_TWIN))
+				mergeplan_module(&d->shelf, &e.rec);
+		}
 	}
-	out_close(spool);
 	entry_free(&e);
+	entry_free(&other);
 }
 
-/* An entry of A, from the spool. */
-static void
-fetch(const struct diff *d, uint64_t place, struct buf *text)
-{
-	size_t len = (size_t)(place & LENGTH), done = 0;
-	off_t at = (off_t)((place & ~MET) >> LENGTH_BITS);
-	ssize_t n;
-
-	buf_clear(text);
-	buf_reserve(text, len);
-	for (; done < len; done += (size_t)n) {
-		n = pread(
-		    d->spool, text->at + done, len - done, at + (off_t)done);
-		if (n <= 0)
-			die(LOCAL_FAILURE, "temporary file", "read failed: %s",
-			    n ? strerror(errno) : "it is too short");
-	}
-	text->len = len;
-}
-
-/* It was read before and is good. */
-static void
-read_again(const struct buf *text, struct entry *e)
-{
-	struct err why;
-
-	if (entry_read(buf_peek(text), e, &why))
-		bug("an entry changed in the spool: %s", why.text);
-}
-
-/* B, as it comes, against A. */
-static void
-match(struct diff *d, struct side *b)
-{
-	struct entry x = { .part = { { NULL, 0 } } }, y = x;
-	struct buf text = BUF_INIT;
-	struct line line;
-	bool added;
-
-	while (next_entry(b, &y, &line)) {
-		uint64_t *at =
-		    idset_add(&d->ids, y.rec.id, y.rec.module, &added);
-
-		if (*at & MET)
-			die_twice(b, &line, &y.rec);
-		if (added) {
-			print_only(d, &y, "b");
-		} else {
-			fetch(d, *at, &text);
-			if (text.len != line.text.len ||
-			    memcmp(text.at, line.text.at, text.len) != 0) {
-				read_again(&text, &x);
-				compare(d, &x, &y);
-			}
-		}
-		*at |= MET;
-	}
-	buf_wipe(&text);
-	entry_free(&x);
-	entry_free(&y);
-}
-
+/* The ids of what only the other side has, in a file that a child can read. */
 static int
-by_place(const void *va, const void *vb)
-{
-	uint64_t a = *(const uint64_t *)va, b = *(const uint64_t *)vb;
-
-	return a < b ? -1 : a > b;
-}
-
-/* What B lacks, in the order of A. */
-static void
-list_unmet(struct diff *d)
+missing_on(struct diff *d, int side, size_t *count)
 {
 	struct entry e = { .part = { { NULL, 0 } } };
-	struct buf text = BUF_INIT;
-	uint64_t *place = NULL;
-	size_t n = 0;
+	size_t n;
+	uint64_t *list =
+	    shelf_list(&d->shelf, ON_BOTH, ON_BOTH & ~has[side], &n);
+	struct err why;
+	struct out *o;
+	int fd = out_spool(&why);
 
-	for (size_t i = 0; i < d->ids.size; i++)
-		if (d->ids.slot[i].hash[1] && !(d->ids.slot[i].value & MET)) {
-			if ((n & (n + 1)) == 0)
-				place = xrealloc(
-				    place, 2 * (n + 1) * sizeof *place);
-			place[n++] = d->ids.slot[i].value;
-		}
-	if (n)
-		qsort(place, n, sizeof *place, by_place);
+	if (fd < 0 || fcntl(fd, F_SETFD, 0) < 0)
+		die_err(&why);
+	o = out_open_fd(fd, "temporary file");
 	for (size_t i = 0; i < n; i++) {
-		fetch(d, place[i], &text);
-		read_again(&text, &e);
-		print_only(d, &e, "a");
+		from_shelf(d, list[i], &e);
+		if (!entry_counts(&e))
+			continue;
+		++*count;
+		out_span(o, span_of(e.rec.id));
+		out_add(o, "\n", 1);
 	}
-	free(place);
-	buf_wipe(&text);
+	out_close(o);
+	free(list);
+	entry_free(&e);
+	return fd;
+}
+
+/* What a live hub did not list, its queries may only not show yet: each of
+ * those devices is asked for by itself. */
+static void
+ask_again(struct diff *d, int side)
+{
+	size_t n = 0;
+	char *option;
+	int fd;
+
+	if (!d->side[side].live || configurations)
+		return;
+	fd = missing_on(d, side, &n);
+	if (n) {
+		note("'%s' did not list %zu entries: asking for each",
+		    d->side[side].name, n);
+		option = xasprintf("--ids=/dev/fd/%d", fd);
+		open_side(d, side, option);
+		take(d, side, true);
+		free(option);
+	}
+	(void)close(fd);
+}
+
+/* What only one side has, as it was kept: in the order of A, then of B. */
+static void
+list_only(struct diff *d, int side)
+{
+	struct entry e = { .part = { { NULL, 0 } } };
+	size_t n;
+	uint64_t *list = shelf_list(&d->shelf, ON_BOTH, has[side], &n);
+
+	for (size_t i = 0; i < n; i++) {
+		from_shelf(d, list[i], &e);
+		if (!entry_counts(&e))
+			continue;
+		diffreport_only(&d->report, &e, side);
+		if (side == A)
+			mergeplan_module(&d->shelf, &e.rec);
+	}
+	free(list);
 	entry_free(&e);
 }
 
@@ -356,30 +314,41 @@ check_operands(const char *a, const char *b)
 		else if (!strncmp(both[i], "env:", 4) && !getenv(both[i] + 4))
 			usage(
 			    "%s is not set: name what to compare", both[i] + 4);
+	if (plan_file && configurations)
+		usage("--plan is for devices and modules, not for "
+		      "--configurations");
 	if ((strcmp(a, b) == 0 && (!strcmp(a, "-") || !source_is_file(a))) ||
 	    (x && y && strcspn(x, ";") == strcspn(y, ";") &&
 		!strncasecmp(x, y, strcspn(x, ";"))))
 		usage("both sides are the same: '%s' and '%s'", a, b);
 }
 
-static enum status
-say_verdict(const struct diff *d, const struct side *a, const struct side *b)
+static void
+write_plan(struct diff *d)
 {
-	char uncompared[96] = "";
+	struct mergeplan *p = &d->plan;
 
-	if (!reported)
-		(void)snprintf(uncompared, sizeof uncompared,
-		    "; reported properties differ on %ld (--reported lists "
-		    "them)",
-		    d->reported_count);
-	if (d->differences)
-		note("%ld differences between %ld and %ld entries%s",
-		    d->differences, a->entries, b->entries, uncompared);
-	else
-		note("equal: %ld entries%s", a->entries, uncompared);
-	if (d->differences)
-		return ANSWER_NO;
-	return a->partial || b->partial ? PARTLY_DONE : DONE;
+	p->delete_none = d->side[A].partial;
+	mergeplan_write(p, &d->shelf);
+	out_close(p->out);
+	note("'%s': %ld to create, %ld to update, %ld twins to update, %ld to "
+	     "delete",
+	    plan_file, p->created, p->updated, p->twins, p->deleted);
+	if (p->delete_none && d->report.only[B])
+		warn(plan_file,
+		    "deletes nothing: '%s' may have more than it "
+		    "showed",
+		    d->side[A].name);
+}
+
+static void
+name_side(struct side *s, const char *operand)
+{
+	bool is_stdin = strcmp(operand, "-") == 0;
+
+	*s = (struct side){ .operand = operand,
+		.name = is_stdin ? "stdin" : operand,
+		.live = !is_stdin && !source_is_file(operand) };
 }
 
 int
@@ -390,18 +359,35 @@ main(int argc, char *argv[])
 	    first < argc ? argv[first] : "env:IOTHUB_CONN_STRING";
 	const char *right =
 	    first + 1 < argc ? argv[first + 1] : "env:DEST_IOTHUB_CONN_STRING";
-	struct side a, b;
-	struct diff d = { .spool = -1 };
+	static struct diff d;
 
 	check_operands(left, right);
-	d.out = out_open(output, false);
-	a = open_side(left);
-	load(&d, &a);
-	b = open_side(right);
-	match(&d, &b);
-	list_unmet(&d);
-	out_close(d.out);
-	idset_free(&d.ids);
-	(void)close(d.spool);
-	return say_verdict(&d, &a, &b);
+	name_side(&d.side[A], left);
+	name_side(&d.side[B], right);
+	d.report.summary = summary;
+	d.report.reported = reported || configurations;
+	/* A plan on stdout is all that is there. */
+	if (output || !plan_file || strcmp(plan_file, "-") != 0)
+		d.report.out = out_open(output, false);
+	if (plan_file)
+		d.plan.out = out_open(plan_file, true);
+	shelf_open(&d.shelf);
+	for (int s = A; s <= B; s++) {
+		open_side(&d, s, NULL);
+		take(&d, s, false);
+	}
+	ask_again(&d, B);
+	ask_again(&d, A);
+	list_only(&d, B);
+	list_only(&d, A);
+	d.report.partial = d.side[A].partial || d.side[B].partial;
+	diffreport_end(&d.report);
+	if (d.plan.out)
+		write_plan(&d);
+	if (d.report.out)
+		out_close(d.report.out);
+	shelf_close(&d.shelf);
+	if (d.report.differences)
+		return ANSWER_NO;
+	return d.report.partial ? PARTLY_DONE : DONE;
 }

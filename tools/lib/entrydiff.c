@@ -7,6 +7,7 @@ static const struct {
 	const char *path[3];
 	const char *pointer;
 	enum json_diff_rule rule;
+	const char *camel[3]; /* the other spelling, of the REST API */
 } parts[PARTS] = {
 	[STATUS] = { { "status" }, "/status", JSON_DIFF_ALL },
 	[REASON] = { { "statusReason" }, "/statusReason", JSON_DIFF_SPARSE },
@@ -26,7 +27,31 @@ static const struct {
 	    JSON_DIFF_SECTION },
 	[REPORTED] = { { "properties", "reported" }, "/properties/reported",
 	    JSON_DIFF_SECTION },
+	[SCHEMA] = { { "SchemaVersion" }, "/SchemaVersion", JSON_DIFF_SPARSE,
+	    { "schemaVersion" } },
+	[LABELS] = { { "Labels" }, "/Labels", JSON_DIFF_SPARSE, { "labels" } },
+	[DEVICE_CONTENT] = { { "Content", "DeviceContent" },
+	    "/Content/DeviceContent", JSON_DIFF_SECTION,
+	    { "content", "deviceContent" } },
+	[MODULE_CONTENT] = { { "Content", "ModuleContent" },
+	    "/Content/ModuleContent", JSON_DIFF_SECTION,
+	    { "content", "moduleContent" } },
+	[MODULES_CONTENT] = { { "Content", "ModulesContent" },
+	    "/Content/ModulesContent", JSON_DIFF_SECTION,
+	    { "content", "modulesContent" } },
+	[CONDITION] = { { "TargetCondition" }, "/TargetCondition",
+	    JSON_DIFF_SPARSE, { "targetCondition" } },
+	[PRIORITY] = { { "Priority" }, "/Priority", JSON_DIFF_ALL,
+	    { "priority" } },
+	[METRICS] = { { "Metrics", "Queries" }, "/Metrics/Queries",
+	    JSON_DIFF_SPARSE, { "metrics", "queries" } },
 };
+
+const char *
+entry_part_pointer(enum entry_part part)
+{
+	return parts[part].pointer;
+}
 
 /* The parent in ms-azure-iot-edge://{parent}-{number}: the number is the
  * hub's own (CONTRACT 12.3). */
@@ -108,7 +133,8 @@ entry_read(struct span line, struct entry *e, struct err *why)
 {
 	if (record_read(line, &e->rec, why))
 		return -1;
-	for (size_t p = 0; p < PARTS; p++) {
+	e->configuration = false;
+	for (size_t p = 0; p < RECORD_PARTS; p++) {
 		const struct json_member *m;
 		struct span *part = &e->part[p];
 
@@ -124,6 +150,52 @@ entry_read(struct span line, struct entry *e, struct err *why)
 	}
 	fill_in(e);
 	name_parents(e);
+	return 0;
+}
+
+/* In either spelling; both at once are one too many. */
+static int
+find_part(struct span text, size_t p, struct span *part, struct err *why)
+{
+	struct span other = { NULL, 0 };
+	int found = json_get(text, parts[p].path, part, NULL);
+	int also = json_get(text, parts[p].camel, &other, NULL);
+
+	if (found < 0 || also < 0 || found + also > 1)
+		return err_set(why, BAD_DATA, NULL,
+		    "%s: a member is there twice", parts[p].pointer);
+	if (also)
+		*part = other;
+	return 0;
+}
+
+int
+entry_read_configuration(struct span line, struct entry *e, struct err *why)
+{
+	struct json *j = &e->rec.json;
+	const struct json_member *id = NULL, *content = NULL;
+	struct json_fault fault;
+
+	free(e->rec.id);
+	e->rec.id = NULL;
+	e->configuration = true;
+	if (json_scan(line, j, &fault))
+		return err_set(why, BAD_DATA, NULL, "no JSON: %s at byte %zu",
+		    fault.reason, fault.offset + 1);
+	if (json_find(j, "Id", &id) + json_find(j, "id", &id) == 1)
+		e->rec.id = json_string(id->value);
+	if (!e->rec.id || !*e->rec.id)
+		return err_set(why, BAD_DATA, NULL, "no configuration: no Id");
+	if (json_find(j, "Content", &content) +
+		json_find(j, "content", &content) !=
+	    1)
+		return err_set(
+		    why, BAD_DATA, NULL, "no configuration: no Content");
+	for (size_t p = RECORD_PARTS; p < PARTS; p++) {
+		e->part[p] = (struct span){ NULL, 0 };
+		if (find_part(j->text, p, &e->part[p], why))
+			return -1;
+	}
 	return 0;
 }
 
@@ -155,9 +227,12 @@ entry_diff(const struct entry *a, const struct entry *b, entry_differs *differs,
 {
 	struct part_walk w = { differs, ctx, STATUS };
 	struct span none = { NULL, 0 };
-	int p = a->rec.system_module ? DESIRED : STATUS;
+	int p = a->configuration       ? RECORD_PARTS
+		: a->rec.system_module ? DESIRED
+				       : STATUS;
+	int end = a->configuration ? PARTS : RECORD_PARTS;
 
-	for (; p < PARTS; p++) {
+	for (; p < end; p++) {
 		/* An Edge device's own scope is nobody's parent. */
 		bool own = p == SCOPE && (a->rec.edge || b->rec.edge);
 
@@ -179,8 +254,10 @@ on_any(void *ctx, const char *pointer, struct span a, struct span b)
 bool
 entry_counts(const struct entry *e)
 {
-	bool any = !e->rec.system_module;
+	bool any = e->configuration || !e->rec.system_module;
 
+	if (any)
+		return true;
 	json_diff(e->part[DESIRED], (struct span){ NULL, 0 }, JSON_DIFF_SECTION,
 	    "", on_any, &any);
 	return any;

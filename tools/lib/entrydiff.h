@@ -1,7 +1,8 @@
 /*
- * entrydiff.h: do two records say the same of a device or module?  What the
- * hub makes anew (ETags, times, metadata, the number in an Edge scope) does
- * not count, and what services spell in several ways counts once.
+ * entrydiff.h: do two records say the same of a device or module, or two lines
+ * of configurations the same of one?  What the hub makes anew (ETags, times,
+ * metadata, the number in an Edge scope) does not count, and what services
+ * spell in several ways counts once.
  */
 #ifndef ENTRYDIFF_H
 #define ENTRYDIFF_H
@@ -23,19 +24,35 @@ enum entry_part {
 	TAGS,
 	DESIRED,
 	REPORTED,
+	RECORD_PARTS,
+	SCHEMA = RECORD_PARTS, /* from here on, of a configuration */
+	LABELS,
+	DEVICE_CONTENT,
+	MODULE_CONTENT,
+	MODULES_CONTENT,
+	CONDITION,
+	PRIORITY,
+	METRICS,
 	PARTS,
 };
+
+/* Where it stands: "/tags", "/Content/deviceContent". */
+const char *entry_part_pointer(enum entry_part part);
 
 /* One record, understood.  Starts zeroed, may be used again and again, ends
  * with entry_free(). */
 struct entry {
 	struct record rec;
+	bool configuration; /* rec has its id and json, nothing else */
 	struct span part[PARTS];
 	struct buf parents[2]; /* ids, which two of the parts point to */
 };
 
 /* As record_read(); -1 also when a part is there twice. */
 int entry_read(struct span line, struct entry *e, struct err *why);
+/* The same of a line of the service's configurations.txt (CONTRACT 16.3). */
+int entry_read_configuration(
+    struct span line, struct entry *e, struct err *why);
 void entry_free(struct entry *e);
 
 typedef void entry_differs(void *ctx, enum entry_part part, const char *pointer,

@@ -19,26 +19,26 @@ struct source {
 	pid_t dump; /* registry-dump, or 0 */
 	int fd;     /* the pipe from it */
 	long count;
+	bool may_be_empty;
 };
 
 static int
 start_dump(struct source *s, const char *operand,
     const struct source_options *o, struct err *e)
 {
-	const struct {
-		const char *option, *value;
-	} pass[] = { { "--auth", o->auth },
-		{ "--subscription", o->subscription },
-		{ "--credential", o->credential }, { "--cloud", o->cloud },
-		{ "--jobs", o->jobs } };
-	char *argv[16] = { share_tool("registry-dump") };
+	enum { MORE = sizeof o->more / sizeof *o->more, MAX = 32 };
+	char *argv[MAX] = { share_tool("registry-dump") };
 	posix_spawn_file_actions_t actions;
 	int pipes[2], n = 1, rc;
 
-	for (size_t i = 0; i < sizeof pass / sizeof *pass; i++)
-		if (pass[i].value)
-			argv[n++] =
-			    xasprintf("%s=%s", pass[i].option, pass[i].value);
+	for (const struct opt *p = o->given; p->kind != OPT_KIND_END; p++) {
+		const char *value = *(const char *const *)p->into;
+
+		if (value && n < MAX - MORE - 4)
+			argv[n++] = xasprintf("--%s=%s", p->name, value);
+	}
+	for (size_t i = 0; i < MORE && o->more[i]; i++)
+		argv[n++] = xstrdup(o->more[i]);
 	if (msg_quiet())
 		argv[n++] = xstrdup("--quiet");
 	argv[n++] = xstrdup("--");
@@ -89,6 +89,7 @@ source_open(
 	bool is_stdin = strcmp(operand, "-") == 0;
 
 	s->fd = -1;
+	s->may_be_empty = options->may_be_empty;
 	s->name = xstrdup(is_stdin ? "stdin" : operand);
 	if (is_stdin || source_is_file(operand))
 		s->lines = lines_open_file(operand, e);
@@ -127,9 +128,10 @@ check_end(struct source *s, struct err *e)
 	int status;
 
 	if (!s->dump)
-		return s->count ? 0
-				: err_set(e, BAD_DATA, s->name,
-				      "is empty: no record in it");
+		return s->count || s->may_be_empty
+			   ? 0
+			   : err_set(e, BAD_DATA, s->name,
+				 "is empty: no record in it");
 	while (waitpid(s->dump, &status, 0) < 0)
 		if (errno != EINTR)
 			return err_set(e, LOCAL_FAILURE, s->name, "wait: %s",

@@ -7,12 +7,16 @@
 #define SOURCE_H
 
 #include "lines.h"
+#include "opt.h"
 
 struct source;
 
-/* Options that are handed to registry-dump; NULL where there is none. */
+/* What is handed to registry-dump beside the operand. */
 struct source_options {
-	const char *auth, *subscription, *credential, *cloud, *jobs;
+	const struct opt
+	    *given;          /* OPT_TEXT and OPT_CHOICE: those that are set */
+	const char *more[3]; /* NULL: no more */
+	bool may_be_empty;   /* a file without a line says something */
 };
 
 /* A file that is there, or a name that can be nothing else? */
