@@ -13,7 +13,12 @@
 #include "entry.h"
 #include "lines.h"
 
-enum { VERSION = 1, CHECK = 10 /* " #01234567" */, SYNC_EVERY = 1 };
+enum {
+	VERSION = 1,
+	CHECK = 10 /* " #01234567" */,
+	SYNC_EVERY = 1,
+	PATIENCE = 40
+};
 
 struct journal {
 	char *path, *kind;
@@ -103,7 +108,9 @@ read_head(struct journal *j, struct err *e)
 static int
 open_file(struct journal *j, struct err *e)
 {
+	const struct timespec pause = { 0, 50 * 1000 * 1000 };
 	struct stat st;
+	bool locked = false;
 
 	j->fd = open(j->path,
 	    (j->read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC |
@@ -116,7 +123,15 @@ open_file(struct journal *j, struct err *e)
 		    "cannot be opened: %s", strerror(errno));
 	if (fstat(j->fd, &st) || !S_ISREG(st.st_mode))
 		return err_set(e, BAD_USAGE, j->path, "is no regular file");
-	if (flock(j->fd, (j->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB))
+	/* One that was just killed may hold it a moment longer. */
+	for (int i = 0; i < PATIENCE; i++) {
+		locked =
+		    !flock(j->fd, (j->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB);
+		if (locked || errno != EWOULDBLOCK)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	if (!locked)
 		return err_set(e, LOCAL_FAILURE, j->path,
 		    errno == EWOULDBLOCK ? "another run is at work with it"
 					 : "cannot be locked");

@@ -27,12 +27,14 @@ later(struct span time, const char *since)
 	       memcmp(time.at + 1, since, n) > 0;
 }
 
+/* The first version is as old as the device, which we may have made. */
 static bool
 written(struct span properties, const char *section, const char *since)
 {
-	return later(entry_path(entry_path(properties, section, NULL),
-			 "$metadata", "$lastUpdated"),
-	    since);
+	struct span all = entry_path(properties, section, NULL);
+
+	return !span_is(entry_path(all, "$version", NULL), "1") &&
+	       later(entry_path(all, "$metadata", "$lastUpdated"), since);
 }
 
 const char *
