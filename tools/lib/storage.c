@@ -433,6 +433,19 @@ add_resource(struct buf *text, const struct signing *g)
 }
 
 static void
+add_header(struct buf *text, const struct signing *g, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < HEADERS && g->headers[i]; i++)
+		if (strncasecmp(g->headers[i], name, n) == 0 &&
+		    g->headers[i][n] == ':')
+			buf_text(text,
+			    g->headers[i] + n + 1 +
+				strspn(g->headers[i] + n + 1, " "));
+}
+
+static void
 text_to_sign(struct buf *text, const struct signing *g)
 {
 	char *own[HEADERS];
@@ -441,7 +454,9 @@ text_to_sign(struct buf *text, const struct signing *g)
 	buf_printf(text, "%s\n\n\n", g->method);
 	if (g->length)
 		buf_printf(text, "%zu", g->length);
-	buf_printf(text, "\n\n%s\n\n\n\n\n\n\n", g->length ? g->type : "");
+	buf_printf(text, "\n\n%s\n\n\n", g->length ? g->type : "");
+	add_header(text, g, "If-Match");
+	buf_text(text, "\n\n\n\n");
 	for (size_t i = 0; i < HEADERS && g->headers[i]; i++)
 		if (strncasecmp(g->headers[i], "x-ms-", 5) == 0)
 			own[count++] = g->headers[i];
