@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "configurations.h"
+#include "exportjob.h"
 #include "fleet.h"
 #include "hub.h"
 #include "opt.h"
@@ -33,6 +34,7 @@ static const struct opt opts[] = {
 	    "keep $metadata and $version of the twins"),
 	OPT_FLAG(0, "exclude-keys", &exclude_keys,
 	    "leave out all keys; such a dump cannot be loaded"),
+	OPT_GROUP(via_opts),
 	OPT_GROUP(quota_opts),
 	OPT_GROUP(hub_opts),
 	OPT_END,
@@ -89,7 +91,7 @@ add_text(struct buf *b, const char *name, const char *text)
 /* Last of all: who sees "complete":true has the whole dump. */
 static void
 write_manifest(const struct hub *hub, const char *operand, const char *when,
-    const struct fleet_got *got, EVP_MD_CTX *digest)
+    const struct fleet_got *got, const char *path, EVP_MD_CTX *digest)
 {
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	struct buf b = BUF_INIT;
@@ -103,7 +105,7 @@ write_manifest(const struct hub *hub, const char *operand, const char *when,
 	if (operand && *operand == '/')
 		add_text(&b, "id", operand);
 	add_text(&b, "time", when);
-	add_text(&b, "path", "rest");
+	add_text(&b, "path", path);
 	buf_printf(&b, ",\"lines\":%ld,\"devices\":%ld,\"sha256\":\"",
 	    got->lines, got->devices);
 	for (unsigned i = 0; i < len; i++)
@@ -125,6 +127,19 @@ now_text(char when[32])
 
 	(void)gmtime_r(&t, &tm);
 	(void)strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+static void
+begin(struct dump *d)
+{
+	if (!d->digest || EVP_DigestInit_ex(d->digest, EVP_sha256(), NULL) != 1)
+		die(LOCAL_FAILURE, NULL, "SHA-256 does not start");
+	if (ids && manifest)
+		usage("a dump of some devices is no complete one: --manifest "
+		      "does not go with --ids");
+	/* An old one must not speak for a dump that died. */
+	if (manifest)
+		(void)unlink(manifest);
 }
 
 static struct hub *
@@ -152,25 +167,22 @@ main(int argc, char *argv[])
 	struct fleet_got got;
 	struct hub *hub;
 	char when[32];
+	bool job;
 
-	if (!d.digest || EVP_DigestInit_ex(d.digest, EVP_sha256(), NULL) != 1)
-		die(LOCAL_FAILURE, NULL, "SHA-256 does not start");
-	if (ids && manifest)
-		usage("a dump of some devices is no complete one: --manifest "
-		      "does not go with --ids");
-	/* An old one must not speak for a dump that died. */
-	if (manifest)
-		(void)unlink(manifest);
+	begin(&d);
 	hub = open_source(http, operand);
 	want.quota = quota_open(hub);
 	now_text(when);
 	d.out = out_open(output, !exclude_keys);
-	fleet_read(hub, http, &want, &got);
+	job = exportjob_read(hub, http, &want, configurations, &got);
+	if (!job)
+		fleet_read(hub, http, &want, &got);
 	out_close(d.out);
-	if (configurations)
+	if (configurations && !job)
 		dump_configurations(hub);
 	if (manifest)
-		write_manifest(hub, operand, when, &got, d.digest);
+		write_manifest(
+		    hub, operand, when, &got, job ? "job" : "rest", d.digest);
 	note("'%s': %ld devices, %ld lines", hub_name(hub), got.devices,
 	    got.lines);
 	quota_close(want.quota);

@@ -2,7 +2,6 @@
 #include "job.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "arm.h"
+#include "interrupt.h"
 #include "json.h"
 #include "progress.h"
 
@@ -74,32 +74,10 @@ static const char *const kinds[] = { "export", "import" };
 
 /* -- interruption --------------------------------------------------------- */
 
-static volatile sig_atomic_t interrupted;
-
-static void
-on_signal(int sig)
-{
-	interrupted = sig;
-}
-
-static void
-catch_signals(void)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction old, act = { .sa_handler = on_signal,
-		.sa_flags = SA_RESETHAND | SA_RESTART };
-
-	(void)sigemptyset(&act.sa_mask);
-	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-		if (sigaction(signals[i], NULL, &old) == 0 &&
-		    old.sa_handler != SIG_IGN)
-			(void)sigaction(signals[i], &act, NULL);
-}
-
 bool
 job_interrupted(void)
 {
-	return interrupted != 0;
+	return interrupt_seen() != 0;
 }
 
 int
@@ -127,7 +105,7 @@ job_interrupt(struct job *j, struct err *e)
 static void
 pause_for(struct job *j, double seconds)
 {
-	while (seconds > 0 && !interrupted) {
+	while (seconds > 0 && !interrupt_seen()) {
 		double slice = seconds < 0.2 ? seconds : 0.2;
 
 		http_sleep(hub_http(j->hub), slice);
@@ -728,7 +706,6 @@ job_open(struct hub *hub, struct storage *storage, enum job_kind kind,
 	j->mark = xstrdup(mark);
 	j->note = xasprintf("hubpipe-%s-%s.json", hub_name(hub), kinds[kind]);
 	forget(j);
-	catch_signals();
 	if (open_job(j, e) == 0)
 		return j;
 	job_free(j);
@@ -952,7 +929,7 @@ create_patiently(
 			free(other);
 			return -1;
 		}
-		if (interrupted)
+		if (interrupt_seen())
 			return job_interrupt(j, e);
 	}
 }
@@ -1024,7 +1001,7 @@ job_wait(struct job *j, const char *what, long total, struct err *e)
 			break;
 		job_beat(j);
 		pause_for(j, honest_wait(since, 0.25, 30));
-		if (interrupted)
+		if (interrupt_seen())
 			rc = job_interrupt(j, e);
 	}
 	progress_end();

@@ -82,11 +82,10 @@ int job_begin(struct job *j, long round, const struct job_spec *spec,
 int job_wait(struct job *j, const char *what, long total, struct err *e);
 int job_cancel(struct job *j, struct err *e);
 /*
- * SIGINT, SIGTERM or SIGHUP came since job_open(), which catches them (the
- * second one kills).  job_wait() and job_begin() give -1 then, and the job goes
- * on; or it is cancelled (--cancel-on-interrupt): job_state() tells.  Who reads
- * or writes blobs looks here from time to time, and says what job_interrupt()
- * fills in.
+ * interrupt.h has seen a signal, which the tool catches.  job_wait() and
+ * job_begin() give -1 then, and the job goes on; or it is cancelled
+ * (--cancel-on-interrupt): job_state() tells.  Who reads or writes blobs looks
+ * here from time to time, and says what job_interrupt() fills in.
  */
 bool job_interrupted(void);
 int job_interrupt(struct job *j, struct err *e); /* always -1 */

@@ -1,0 +1,361 @@
+/* exportjob.c: a hub's devices by an export job; see exportjob.h. */
+#include "exportjob.h"
+
+#include <stdlib.h>
+
+#include "entry.h"
+#include "interrupt.h"
+#include "out.h"
+#include "progress.h"
+
+enum { END_SECONDS = 20, LIST_MAX = 1000 };
+
+struct export
+{
+	struct hub *hub;
+	const struct fleet_want *want;
+	struct fleet_got *got;
+	struct storage *storage;
+	struct job *job;
+	long total; /* devices that the hub counts; -1 */
+	struct buf line, device;
+	long astray; /* modules that do not follow their device */
+	bool began;  /* a record came */
+};
+
+/* -- is it to be by job --------------------------------------------------- */
+
+static long
+count_devices(struct hub *hub)
+{
+	static const char *const path[] = { "totalDeviceCount", NULL };
+	struct buf body = BUF_INIT;
+	struct span value;
+	struct err e;
+	long n = -1;
+	char *text;
+
+	if (hub_get(hub, &body, NULL, &e, NULL, "/statistics/devices") == 0 &&
+	    json_get(buf_peek(&body), path, &value, NULL) == 1) {
+		text = span_dup(value);
+		n = strtol(text, NULL, 10);
+		free(text);
+	}
+	buf_free(&body);
+	return n;
+}
+
+/* What calls would cost; modules are not counted by anybody. */
+static bool
+is_chosen(struct export *x)
+{
+	const struct fleet_want *want = x->want;
+	struct via_work work = { .rest = "calls", .lines = -1 };
+	double n;
+
+	if (want->ids)
+		work.never = "--ids reads single devices";
+	else if (want->metadata)
+		work.never = "an export has no $metadata and $version";
+	/* Who says job gets what an export has. */
+	if (via_told_job() && want->metadata && !want->ids)
+		work.never = NULL;
+	if (via_is_told() && !via_told_job())
+		return false;
+	if (!want->ids)
+		x->total = count_devices(x->hub);
+	if (x->total >= 0) {
+		n = (double)x->total;
+		work.lines = x->total;
+		work.cost.of[HUB_IDENTITY] =
+		    n + (n > LIST_MAX ? n - LIST_MAX : 0);
+		work.cost.of[HUB_TWIN_READ] = n;
+		if (x->total > LIST_MAX)
+			work.cost.of[HUB_QUERY] = n / LIST_MAX + 1;
+	}
+	return via_choose(want->quota, hub_name(x->hub), &work) == VIA_JOB;
+}
+
+/* -- lines ---------------------------------------------------------------- */
+
+/* The members of a line in the order in which fleet.c writes them; a module's
+ * line has not all of them. */
+static const char *const order[] = { "id", "moduleId", "eTag", "status",
+	"statusReason", "authentication", "twinETag", "tags", "properties",
+	"capabilities", "deviceScope", "parentScopes", "managedBy" };
+enum { ORDER = sizeof order / sizeof *order };
+
+static void
+put(struct buf *line, struct span name, struct span value)
+{
+	buf_char(line, line->len ? ',' : '{');
+	buf_span(line, name);
+	buf_char(line, ':');
+	buf_span(line, value);
+}
+
+/* desired and reported, without what a dump by calls does not have either. */
+static void
+put_properties(struct buf *line, struct span name, struct span value)
+{
+	static const char *const sections[] = { "desired", "reported" };
+	struct buf all = BUF_INIT;
+
+	for (int i = 0; i < 2; i++) {
+		struct span s = entry_path(value, sections[i], NULL);
+
+		if (!s.at)
+			continue;
+		buf_printf(&all, "%s\"%s\":", all.len ? "," : "{", sections[i]);
+		entry_plain(s, &all);
+	}
+	if (all.len) {
+		buf_char(&all, '}');
+		value = buf_peek(&all);
+	}
+	put(line, name, value);
+	buf_free(&all);
+}
+
+static void
+put_member(struct export *x, const struct json_member *m, bool module)
+{
+	/* What every export says of a module, and no call: it is no Edge
+	 * device. */
+	if (module && (json_name_is(m, "capabilities") ||
+			  json_name_is(m, "statusReason")))
+		return;
+	if (json_name_is(m, "statusReason") && m->value.len == 2)
+		put(&x->line, m->name, span_of("null"));
+	else if (json_name_is(m, "authentication") && x->want->exclude_keys)
+		put(&x->line, m->name, span_of("null"));
+	else if (json_name_is(m, "properties") && !x->want->metadata)
+		put_properties(&x->line, m->name, m->value);
+	else
+		put(&x->line, m->name, m->value);
+}
+
+static bool
+is_known(const struct json_member *m)
+{
+	for (size_t i = 0; i < ORDER; i++)
+		if (json_name_is(m, order[i]))
+			return true;
+	return false;
+}
+
+static void
+write_record(struct export *x, const struct json *j)
+{
+	struct span id = entry_member(j, "id"),
+		    module = entry_member(j, "moduleId");
+	const struct json_member *m;
+
+	if (!module.at) {
+		buf_clear(&x->device);
+		buf_span(&x->device, id);
+		x->got->devices++;
+		progress_add(1);
+	} else if (x->device.len != id.len ||
+		   memcmp(x->device.at, id.at, id.len) != 0) {
+		x->astray++;
+	}
+	for (size_t i = 0; i < ORDER; i++)
+		if (json_find(j, order[i], &m) == 1)
+			put_member(x, m, module.at != NULL);
+	for (size_t i = 0; i < j->count; i++)
+		if (!is_known(&j->member[i]))
+			put_member(x, &j->member[i], module.at != NULL);
+	buf_text(&x->line, "}\n");
+	x->want->line(buf_peek(&x->line), x->want->ctx);
+	buf_clear(&x->line);
+	x->got->lines++;
+}
+
+/* A record, or what stands above the first one (CONTRACT 16.3). */
+static void
+take_line(struct export *x, const struct line *line, bool whole, struct json *j)
+{
+	struct json_fault fault;
+
+	if (whole && span_is_blank(line->text))
+		return;
+	if (whole && line->text.len && *line->text.at != '{' && !x->began) {
+		trace("line %ld of the export is no record", line->number);
+		return;
+	}
+	if (whole && json_scan(line->text, j, &fault) == 0 &&
+	    j->kind == JSON_OBJECT && entry_member(j, "id").at) {
+		x->began = true;
+		write_record(x, j);
+		return;
+	}
+	/* Never its text: it may hold keys. */
+	warn(hub_name(x->hub), "line %ld of the export is no record: left out",
+	    line->number);
+	x->got->hidden++;
+}
+
+/* -- the job -------------------------------------------------------------- */
+
+/* What is of no use to a next run goes. */
+static _Noreturn void
+give_up(struct export *x, const struct err *why)
+{
+	enum job_state state = job_state(x->job);
+
+	progress_end();
+	job_close(x->job, state == JOB_FAILED || state == JOB_CANCELLED ||
+			      (state == JOB_NONE && !*job_id(x->job)));
+	storage_close(x->storage);
+	die_err(why);
+}
+
+static void
+read_devices(struct export *x)
+{
+	const char *name = job_blob(x->job, "devices", ".txt");
+	struct blob_reader *r;
+	struct json j = { 0 };
+	struct line line;
+	enum lines_got got;
+	struct err e;
+
+	r = blob_read(x->storage, job_container(x->job), name, 0, &e);
+	/* A hub that does not heed the name. */
+	if (!r && e.status == ANSWER_NO)
+		r = blob_read(
+		    x->storage, job_container(x->job), "devices.txt", 0, &e);
+	if (!r)
+		give_up(x, &e);
+	progress_begin("devices", x->total > 0 ? x->total : 0);
+	while ((got = blob_read_line(r, &line, &e)) > 0) {
+		if (got == LINES_PIECE)
+			continue;
+		take_line(x, &line, got == LINES_LINE, &j);
+		job_beat(x->job);
+		if (job_interrupted()) {
+			(void)job_interrupt(x->job, &e);
+			got = LINES_FAILED;
+			break;
+		}
+	}
+	progress_end();
+	json_free(&j);
+	blob_read_close(r);
+	if (got == LINES_FAILED)
+		give_up(x, &e);
+}
+
+static void
+read_configurations(struct export *x, const char *file)
+{
+	const char *name = job_blob(x->job, "configurations", ".txt");
+	struct blob_reader *r;
+	struct line line;
+	enum lines_got got;
+	struct out *out;
+	struct err e;
+
+	r = blob_read(x->storage, job_container(x->job), name, 0, &e);
+	if (!r && e.status == ANSWER_NO)
+		r = blob_read(x->storage, job_container(x->job),
+		    "configurations.txt", 0, &e);
+	if (!r && e.status != ANSWER_NO)
+		give_up(x, &e);
+	out = out_open(file, false);
+	while (r && (got = blob_read_line(r, &line, &e)) > 0) {
+		if (got != LINES_PIECE && got != LINES_LAST &&
+		    (!line.text.len || *line.text.at != '{'))
+			continue;
+		out_span(out, line.text);
+		if (got != LINES_PIECE)
+			out_add(out, "\n", 1);
+	}
+	if (r && got == LINES_FAILED)
+		give_up(x, &e);
+	if (r)
+		blob_read_close(r);
+	out_close(out);
+}
+
+/* false: the tier has no jobs, and calls may do it. */
+static bool
+run(struct export *x, bool configurations)
+{
+	struct job_spec spec = { .output = job_blob(x->job, "devices", ".txt"),
+		.exclude_keys = x->want->exclude_keys };
+	char code[64];
+	struct err e;
+
+	if (configurations)
+		spec.configurations =
+		    job_blob(x->job, "configurations", ".txt");
+	if (job_begin(x->job, 0, &spec, code, &e) != 0) {
+		if (strcmp(code, "OperationNotAvailableInCurrentTier") != 0 ||
+		    via_is_told())
+			give_up(x, &e);
+		warn_err(&e);
+		note("'%s': by calls, then", hub_name(x->hub));
+		job_close(x->job, true);
+		return false;
+	}
+	if (job_state(x->job) != JOB_COMPLETED &&
+	    job_wait(x->job, "devices", x->total, &e) != 0)
+		give_up(x, &e);
+	return true;
+}
+
+static void
+say_what_is_missing(const struct export *x)
+{
+	if (x->astray)
+		warn(hub_name(x->hub),
+		    "its export has %ld modules that do not follow their "
+		    "device",
+		    x->astray);
+	if (x->want->metadata)
+		warn(hub_name(x->hub),
+		    "its export has $metadata and $version only where the "
+		    "service writes them (--via=rest has them)");
+}
+
+bool
+exportjob_read(struct hub *hub, struct http *http,
+    const struct fleet_want *want, const char *configurations,
+    struct fleet_got *got)
+{
+	struct export x = { .hub = hub, .want = want, .got = got, .total = -1 };
+	struct err e;
+	bool done;
+
+	*got = (struct fleet_got){ 0 };
+	if (!is_chosen(&x))
+		return false;
+	interrupt_catch(END_SECONDS);
+	x.storage = storage_open(http, &e);
+	if (!x.storage)
+		die_err(&e);
+	x.job = job_open(hub, x.storage, JOB_EXPORT,
+	    configurations ? want->exclude_keys ? "configurations without keys"
+						: "configurations"
+	    : want->exclude_keys ? "without keys"
+				 : "",
+	    &e);
+	if (!x.job) {
+		storage_close(x.storage);
+		die_err(&e);
+	}
+	done = run(&x, configurations != NULL);
+	if (done) {
+		read_devices(&x);
+		if (configurations)
+			read_configurations(&x, configurations);
+		say_what_is_missing(&x);
+		job_close(x.job, true);
+	}
+	storage_close(x.storage);
+	buf_wipe(&x.line);
+	buf_free(&x.device);
+	return done;
+}
