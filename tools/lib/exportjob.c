@@ -166,6 +166,10 @@ write_record(struct export *x, const struct json *j)
 	for (size_t i = 0; i < j->count; i++)
 		if (!is_known(&j->member[i]))
 			put_member(x, &j->member[i], module.at != NULL);
+	/* As calls say of $edgeAgent and $edgeHub. */
+	if (module.len > 2 && module.at[1] == '$' &&
+	    !entry_member(j, "managedBy").at)
+		buf_text(&x->line, ",\"managedBy\":\"iotEdge\"");
 	buf_text(&x->line, "}\n");
 	x->want->line(buf_peek(&x->line), x->want->ctx);
 	buf_clear(&x->line);

@@ -290,9 +290,10 @@ static void
 write_device(struct fleet *d, struct place *p)
 {
 	struct json identity = { 0 }, twin = { 0 };
-	struct span none = { NULL, 0 };
+	struct span none = { NULL, 0 }, parents;
 
 	scan(buf_peek(&p->identity), p->id, &identity);
+	parents = entry_member(&identity, "parentScopes");
 	if (p->twin.len)
 		scan(buf_peek(&p->twin), p->id, &twin);
 	put(&d->line, "id", raw(&identity, "deviceId"));
@@ -306,7 +307,9 @@ write_device(struct fleet *d, struct place *p)
 		put_twin(&d->line, &twin, d->want->metadata);
 	put(&d->line, "capabilities", raw(&identity, "capabilities"));
 	put(&d->line, "deviceScope", entry_member(&identity, "deviceScope"));
-	put(&d->line, "parentScopes", entry_member(&identity, "parentScopes"));
+	/* An export does not have it where there is none. */
+	if (parents.len != 2)
+		put(&d->line, "parentScopes", parents);
 	write_line(d);
 	for (size_t i = 0; i < p->count; i++) {
 		struct module *m = &p->module[i];
