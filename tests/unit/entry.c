@@ -49,7 +49,7 @@ parent_is(const char *identity, const char *want)
 	char *have;
 
 	scan(identity);
-	have = entry_parent(&there);
+	have = entry_parents(&there);
 	check(want ? have && !strcmp(have, want) : !have,
 	    want ? want : "no parent");
 	free(have);
@@ -69,6 +69,10 @@ test_parents(void)
 		  "\"ms-azure-iot-edge://own-1\",\"parentScopes\":["
 		  "\"ms-azure-iot-edge://up-2\"]}",
 	    "up");
+	parent_is("{\"capabilities\":{\"iotEdge\":true},\"parentScopes\":["
+		  "\"ms-azure-iot-edge://up-2\",null,\"\","
+		  "\"ms-azure-iot-edge://top-a-3\"]}",
+	    "up top-a");
 }
 
 static bool
@@ -106,6 +110,11 @@ test_identities(void)
 		  ",\"capabilities\":{\"iotEdge\":true},\"deviceScope\":"
 		  "\"own\",\"parentScopes\":[\"up\"]}"),
 	    "an Edge device repeats its own scope and keeps its parent");
+	check(identity_is(ENTRY_FULL, "one two",
+		  "{\"deviceId\":\"e\",\"status\":\"enabled\"," KEYS
+		  ",\"capabilities\":{\"iotEdge\":true},\"deviceScope\":"
+		  "\"own\",\"parentScopes\":[\"one\",\"two\"]}"),
+	    "several parents, the nearest first");
 	check(identity_is(ENTRY_FULL, "new",
 		  "{\"deviceId\":\"e\",\"status\":\"enabled\"," KEYS
 		  ",\"capabilities\":{\"iotEdge\":true},\"deviceScope\":"
@@ -140,8 +149,19 @@ test_same(void)
 	    "an absent reason is the same as null");
 	check(!entry_same_identity(&rec, ENTRY_FULL, "s", &there),
 	    "a parent that is not there is a difference");
-	check(!entry_same_identity(&rec, ENTRY_LOCKED, NULL, &there),
-	    "nothing is the same as keys that nobody knows");
+	check(entry_lock(&rec, &there) == ENTRY_OPEN,
+	    "what is enabled need not be opened");
+	scan("{\"status\":\"enabled\",\"statusReason\":\"enabled by "
+	     "registry-load until its modules are there\"}");
+	check(entry_lock(&rec, &there) == ENTRY_OURS,
+	    "the reason tells whom a run before has opened");
+	scan("{\"status\":\"disabled\",\"statusReason\":\"enabled by "
+	     "registry-load until its modules are there\"}");
+	check(entry_lock(&rec, &there) == ENTRY_SHUT,
+	    "what is disabled is shut whatever its reason");
+	scan("{\"status\":\"enabled\",\"capabilities\":{\"iotEdge\":true}}");
+	check(entry_lock(&rec, &there) == ENTRY_OTHER,
+	    "what has to become an Edge device, or none, is written");
 	scan("{\"status\":\"enabled\",\"authentication\":{\"type\":\"sas\","
 	     "\"symmetricKey\":{\"primaryKey\":\"QUJD\",\"secondaryKey\":"
 	     "\"REVH\"}}}");

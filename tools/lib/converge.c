@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "since.h"
+
 enum { ROUNDS = 6 }; /* somebody else writes it all the time: give up */
 
 enum stage {
 	READ_IDENTITY,
+	LOOK_FIRST, /* before it is deleted */
 	WRITE_IDENTITY,
 	DELETE_IDENTITY,
 	ASK_DEVICE, /* a 401 for a module: is it the device? */
@@ -96,7 +99,9 @@ etag_of(struct converge *c, const struct json *there, const char *own)
 static struct http_request
 request_of(struct converge *c, const char *method, const char *root)
 {
-	struct hub *hub = c->job.hub;
+	struct hub *hub = c->stage == READ_IDENTITY && c->job.login
+			      ? c->job.login
+			      : c->job.hub;
 
 	if (c->module && c->stage != ASK_DEVICE)
 		return hub_request(hub, method, NULL, "/%s/%s/modules/%s", root,
@@ -123,6 +128,7 @@ go(struct converge *c, enum stage stage)
 	c->stage = stage;
 	switch (stage) {
 	case READ_IDENTITY:
+	case LOOK_FIRST:
 	case ASK_DEVICE:
 		r = request_of(c, "GET", "devices");
 		break;
@@ -184,6 +190,23 @@ fail_reply(struct converge *c, const struct http_reply *r, const char *code)
 		   : CONVERGE_FAILED);
 }
 
+/* Somebody else was at it: then it is not overwritten. */
+static bool
+changed(struct converge *c, const struct buf *body)
+{
+	struct json there = { 0 };
+	const char *what;
+
+	if (!c->job.since || !body->len)
+		return false;
+	scan(body, &there);
+	what = since_changed(&there, c->job.since, c->wrote);
+	json_free(&there);
+	if (what)
+		fail(c, "ChangedSince", what);
+	return what != NULL;
+}
+
 static void
 done(struct converge *c)
 {
@@ -199,17 +222,55 @@ twin_next(struct converge *c)
 		go(c, READ_TWIN);
 }
 
+/* What shall be enabled while its modules are made. */
+static void
+compare_lock(struct converge *c)
+{
+	bool creates = c->rec.mode == RECORD_CREATE && !c->wrote;
+	struct json there = { 0 };
+	enum entry_lock lock;
+
+	scan(&c->identity, &there);
+	lock = entry_lock(&c->rec, &there);
+	/* Its keys are to be compared later, but it may not be ours. */
+	if (creates && lock != ENTRY_OURS &&
+	    !entry_same_identity(&c->rec, ENTRY_ROOT, c->job.scope, &there)) {
+		json_free(&there);
+		fail(c, "DeviceAlreadyExists",
+		    "exists already, and is not the same");
+		return;
+	}
+	json_free(&there);
+	c->wrote |= lock == ENTRY_OURS;
+	c->result.shut = lock == ENTRY_SHUT && !c->job.open;
+	if (lock == ENTRY_OTHER || (lock == ENTRY_SHUT && c->job.open)) {
+		if (c->rounds++ >= ROUNDS)
+			fail(c, "PreconditionFailed",
+			    "somebody else writes it all the time");
+		else if (!changed(c, &c->identity))
+			go(c, WRITE_IDENTITY);
+	} else {
+		done(c);
+	}
+}
+
 static void
 compare_identity(struct converge *c)
 {
 	struct json there = { 0 };
 	bool equal;
 
+	if (c->job.form == ENTRY_LOCKED) {
+		compare_lock(c);
+		return;
+	}
 	scan(&c->identity, &there);
 	equal = entry_same_identity(&c->rec, c->job.form, c->job.scope, &there);
 	json_free(&there);
 	if (equal)
 		twin_next(c);
+	else if (c->job.peek)
+		finish(c, CONVERGE_ABSENT);
 	else if (c->rec.mode == RECORD_CREATE)
 		fail(c,
 		    c->module ? "ModuleAlreadyExistsOnDevice"
@@ -218,7 +279,7 @@ compare_identity(struct converge *c)
 	else if (c->rounds++ >= ROUNDS)
 		fail(c, "PreconditionFailed",
 		    "somebody else writes it all the time");
-	else
+	else if (!changed(c, &c->identity))
 		go(c, WRITE_IDENTITY);
 }
 
@@ -238,7 +299,7 @@ compare_twin(struct converge *c)
 	else if (c->rounds++ >= ROUNDS)
 		fail(c, "PreconditionFailed",
 		    "somebody else writes its twin all the time");
-	else
+	else if (!changed(c, &c->twin))
 		go(c, WRITE_TWIN);
 }
 
@@ -257,6 +318,10 @@ succeeded(struct converge *c, struct http_reply *r)
 	case READ_IDENTITY:
 		take(&c->identity, r);
 		compare_identity(c);
+		break;
+	case LOOK_FIRST:
+		if (!changed(c, &r->body))
+			go(c, DELETE_IDENTITY);
 		break;
 	case WRITE_IDENTITY:
 		c->wrote = true;
@@ -285,6 +350,8 @@ missing(struct converge *c, const struct http_reply *r, const char *code)
 	if (c->rec.mode == RECORD_DELETE ||
 	    c->rec.mode == RECORD_DELETE_IF_MATCH) {
 		done(c); /* gone is gone */
+	} else if (c->job.peek && may_create(c)) {
+		finish(c, CONVERGE_ABSENT);
 	} else if (c->stage == READ_IDENTITY && may_create(c)) {
 		buf_wipe(&c->identity);
 		go(c, WRITE_IDENTITY);
@@ -322,8 +389,12 @@ answered(struct http_reply *reply, void *ctx)
 	if (hub_check(c->job.hub, reply, c->rec.id, code, &c->result.err) ==
 	    0) {
 		succeeded(c, reply);
+	} else if (c->job.peek && c->stage == READ_IDENTITY &&
+		   (reply->status == 401 || reply->status == 403)) {
+		c->result.blind = true; /* CONTRACT 12.4 */
+		go(c, READ_TWIN);
 	} else if (reply->status == 401 && c->module && c->stage < ASK_DEVICE) {
-		go(c, ASK_DEVICE); /* CONTRACT 12.4 */
+		go(c, ASK_DEVICE);
 	} else if (reply->status == 404 && c->result.err.status == ANSWER_NO) {
 		missing(c, reply, code);
 	} else if (conflict(c, reply)) {
@@ -355,8 +426,8 @@ converge_start(struct converge_job *job)
 	c->result.tried = record_mode_name(c->rec.mode);
 	if (c->rec.mode == RECORD_DELETE ||
 	    c->rec.mode == RECORD_DELETE_IF_MATCH)
-		go(c, DELETE_IDENTITY);
-	else if (entry_has_identity(&c->rec))
+		go(c, c->job.since ? LOOK_FIRST : DELETE_IDENTITY);
+	else if (entry_has_identity(&c->rec) && !job->twin_only)
 		go(c, READ_IDENTITY);
 	else
 		go(c, READ_TWIN);

@@ -14,6 +14,7 @@ enum converge_end {
 	CONVERGE_EQUAL,   /* nothing had to be written */
 	CONVERGE_FAILED,  /* this record; others may do better */
 	CONVERGE_REFUSED, /* the hub does not let us in: no record will do */
+	CONVERGE_ABSENT,  /* (peek) it has to be written, which cannot be now */
 };
 
 struct converge_result {
@@ -22,6 +23,8 @@ struct converge_result {
 	char code[64];
 	struct err err;
 	bool reported; /* reported properties differ; nobody can write them */
+	bool shut;     /* to be locked, and is disabled already: not written */
+	bool blind;    /* (peek) the hub does not show its keys */
 };
 
 typedef void converge_done(const struct converge_result *result, void *ctx);
@@ -34,9 +37,18 @@ struct converge_job {
 	enum entry_form form;
 	const char *scope;  /* of its parent on this hub, or NULL; borrowed */
 	bool identity_only; /* leave the twin for another time */
+	bool twin_only;     /* the identity is as it shall be */
 	bool ambiguous;     /* a try before this one may have been applied */
-	bool
-	    ours; /* written before by the same run: the mode was obeyed then */
+	bool ours; /* written before by the same run: the mode was obeyed then
+		    */
+	bool open; /* ENTRY_LOCKED: also if it is disabled already */
+	/* A module of a disabled device, which a key does not show (CONTRACT
+	 * 12.4): its twin tells that it is there. */
+	bool peek;
+	struct hub *login; /* the hub as somebody who may see it, or NULL */
+	/* What exists is written (or deleted) only if nobody else used it since
+	 * that moment, as far as that can be told: since.h.  NULL: always. */
+	const char *since;
 	converge_done *done;
 	void *ctx;
 };

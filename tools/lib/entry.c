@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <strings.h>
 
+/* What a person reads who finds a device that was left so. */
+#define LOCK_REASON "\"enabled by registry-load until its modules are there\""
+
 struct span
 entry_member(const struct json *j, const char *name)
 {
@@ -187,24 +190,45 @@ parent_scope(const struct json *j)
 	return has_text(scope) ? scope : first_scope(j);
 }
 
-char *
-entry_parent(const struct json *j)
+/* The id in ms-azure-iot-edge://{id}-{number}. */
+static void
+add_parent(struct span scope, struct buf *ids)
 {
 	static const char scheme[] = "ms-azure-iot-edge://";
-	struct span scope = parent_scope(j);
 	char *text = has_text(scope) ? json_string(scope) : NULL;
-	char *id = NULL, *dash;
+	const char *id, *dash;
 
-	if (text && strncmp(text, scheme, sizeof scheme - 1) == 0) {
-		id = xstrdup(text + sizeof scheme - 1);
-		dash = strrchr(id, '-');
-		if (dash)
-			*dash = '\0';
-	} else if (text && *text) {
-		id = xstrdup(text); /* will not be found, and be said */
+	if (!text || !*text) {
+		free(text);
+		return;
 	}
+	id = text;
+	dash = NULL;
+	if (strncmp(text, scheme, sizeof scheme - 1) == 0) {
+		id += sizeof scheme - 1;
+		dash = strrchr(id, '-');
+	} /* else it will not be found, and that is said */
+	if (ids->len)
+		buf_char(ids, ' ');
+	buf_add(ids, id, dash ? (size_t)(dash - id) : strlen(id));
 	free(text);
-	return id;
+}
+
+char *
+entry_parents(const struct json *j)
+{
+	struct span list = entry_member(j, "parentScopes");
+	struct span scope = parent_scope(j);
+	struct buf ids = BUF_INIT;
+	struct json_fault fault;
+	struct json a = { 0 };
+
+	add_parent(scope, &ids);
+	if (list.at && json_scan(list, &a, &fault) == 0 && a.kind == JSON_ARRAY)
+		for (size_t i = 1; i < a.count; i++)
+			add_parent(a.member[i].value, &ids);
+	json_free(&a);
+	return ids.at;
 }
 
 /* Keys that nobody knows and nothing keeps. */
@@ -256,12 +280,22 @@ plain_properties(struct span properties, struct buf *into)
 	buf_free(&section[1]);
 }
 
+/* own: the first; list: all. */
 static void
 scope_texts(const char *scope, struct buf *own, struct buf *list)
 {
-	buf_json(own, scope, strlen(scope));
+	buf_json(own, scope, strcspn(scope, " "));
 	buf_char(list, '[');
-	buf_span(list, buf_peek(own));
+	while (*scope) {
+		size_t n = strcspn(scope, " ");
+
+		buf_json(list, scope, n);
+		scope += n;
+		if (*scope == ' ') {
+			buf_char(list, ',');
+			scope++;
+		}
+	}
 	buf_char(list, ']');
 }
 
@@ -273,7 +307,7 @@ entry_bulk(const struct record *rec, enum record_mode mode,
 	struct span properties = entry_member(&rec->json, "properties");
 	struct buf word = BUF_INIT, auth = BUF_INIT, own = BUF_INIT,
 		   list = BUF_INIT, plain = BUF_INIT;
-	struct json_edit edits[12];
+	struct json_edit edits[16];
 	size_t n = 0;
 	bool keys =
 	    mode != RECORD_UPDATE_TWIN && mode != RECORD_UPDATE_TWIN_IF_MATCH;
@@ -290,6 +324,7 @@ entry_bulk(const struct record *rec, enum record_mode mode,
 	if (form == ENTRY_LOCKED) {
 		throwaway(&auth);
 		member_edit(edits, &n, "authentication", buf_peek(&auth));
+		member_edit(edits, &n, "statusReason", span_of(LOCK_REASON));
 	} else if (!keys || deletes) {
 		member_edit(edits, &n, "authentication", none);
 	}
@@ -365,6 +400,7 @@ entry_identity(const struct record *rec, enum entry_form form,
 	const struct json *j = &rec->json;
 	struct span auth = entry_member(j, "authentication");
 	struct span status = entry_member(j, "status");
+	struct span reason = entry_member(j, "statusReason");
 	struct span managed = entry_member(j, "managedBy");
 	struct buf locked = BUF_INIT;
 
@@ -372,6 +408,7 @@ entry_identity(const struct record *rec, enum entry_form form,
 		throwaway(&locked);
 		auth = buf_peek(&locked);
 		status = span_of("\"enabled\"");
+		reason = span_of(LOCK_REASON);
 	} else if (!auth.at && there) {
 		/* Only who is new gets new keys. */
 		auth = entry_member(there, "authentication");
@@ -386,7 +423,7 @@ entry_identity(const struct record *rec, enum entry_form form,
 		add(into, "authentication", auth);
 	} else {
 		add(into, "status", status);
-		add(into, "statusReason", entry_member(j, "statusReason"));
+		add(into, "statusReason", reason);
 		add(into, "authentication", auth);
 		add(into, "capabilities", entry_member(j, "capabilities"));
 		add_scopes(rec, form, scope, there, into);
@@ -491,18 +528,21 @@ static bool
 same_parent(const char *scope, const struct json *there)
 {
 	struct span have = parent_scope(there);
+	char *first;
+	bool same;
 
 	if (!scope)
 		return !has_text(have);
-	return has_text(have) && json_string_is(have, scope);
+	first = xstrndup(scope, strcspn(scope, " "));
+	same = has_text(have) && json_string_is(have, first);
+	free(first);
+	return same;
 }
 
 bool
 entry_same_identity(const struct record *rec, enum entry_form form,
     const char *scope, const struct json *there)
 {
-	if (form == ENTRY_LOCKED)
-		return false; /* nobody knows what its keys are */
 	if (!same_auth(rec, there))
 		return false;
 	if (rec->module)
@@ -511,6 +551,21 @@ entry_same_identity(const struct record *rec, enum entry_form form,
 		       same_text(&rec->json, there, "managedBy");
 	return same_status(rec, there) && rec->edge == is_edge(there) &&
 	       (form == ENTRY_ROOT || same_parent(scope, there));
+}
+
+enum entry_lock
+entry_lock(const struct record *rec, const struct json *there)
+{
+	struct span status = entry_member(there, "status");
+	struct span reason = entry_member(there, "statusReason");
+
+	if (rec->edge != is_edge(there))
+		return ENTRY_OTHER;
+	if (!status.at || !json_string_is(status, "enabled"))
+		return ENTRY_SHUT;
+	return reason.at && json_same(reason, span_of(LOCK_REASON))
+		   ? ENTRY_OURS
+		   : ENTRY_OPEN;
 }
 
 /* want absent: whatever is there will do. */
@@ -539,6 +594,18 @@ entry_same_twin(const struct record *rec, const struct json *there)
 		   there ? entry_member(there, "tags") : none) &&
 	       same_section(section_of(&rec->json, "desired"),
 		   there ? section_of(there, "desired") : none);
+}
+
+bool
+entry_has_reported(const struct record *rec)
+{
+	return !same_section(section_of(&rec->json, "reported"), span_of("{}"));
+}
+
+bool
+entry_has_twin(const struct record *rec)
+{
+	return !entry_same_twin(rec, NULL) || entry_has_reported(rec);
 }
 
 bool

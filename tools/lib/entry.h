@@ -15,8 +15,17 @@
 enum entry_form {
 	ENTRY_FULL,   /* all of it */
 	ENTRY_ROOT,   /* an Edge device, its parent left as it is */
-	ENTRY_LOCKED, /* enabled, with keys that nobody knows, so that modules
-			 can be made: CONTRACT 12.4 */
+	ENTRY_LOCKED, /* enabled, with keys that nobody knows and a
+		       * statusReason that says so, so that modules can be
+		       * made: CONTRACT 12.4 */
+};
+
+/* How a device stands that shall be ENTRY_LOCKED. */
+enum entry_lock {
+	ENTRY_OPEN,  /* enabled, by others: modules can be made as it is */
+	ENTRY_OURS,  /* enabled, by us: locked in this run or one that died */
+	ENTRY_SHUT,  /* disabled already: to be opened if a module is missing */
+	ENTRY_OTHER, /* must be written: it is an Edge device, or none */
 };
 
 /* Value of a top-level member; .at NULL when absent, null or there twice. */
@@ -39,13 +48,14 @@ int entry_check(
 /* Is it written to the identity, or (update of a twin) not? */
 bool entry_has_identity(const struct record *rec);
 
-/* Id of the Edge device above it, malloc'd; NULL if none.  Works on a record
- * and on an identity that the hub gave. */
-char *entry_parent(const struct json *j);
+/* Ids of the Edge devices above it, with a blank between them, malloc'd; NULL
+ * if none.  The first is the parent; more come only in parentScopes with
+ * several entries.  Works on a record and on an identity that the hub gave. */
+char *entry_parents(const struct json *j);
 
 /*
- * The element of a bulk call, with that importMode.  scope: the parent's
- * scope on this hub, or NULL.
+ * The element of a bulk call, with that importMode.  scope: the parents'
+ * scopes on this hub with blanks between them, or NULL.
  */
 void entry_bulk(const struct record *rec, enum record_mode mode,
     enum entry_form form, const char *scope, struct buf *into);
@@ -58,10 +68,15 @@ void entry_identity(const struct record *rec, enum entry_form form,
 void entry_twin(
     const struct record *rec, const struct json *there, struct buf *into);
 
+/* Not for ENTRY_LOCKED, of which entry_lock() tells. */
 bool entry_same_identity(const struct record *rec, enum entry_form form,
     const char *scope, const struct json *there);
+enum entry_lock entry_lock(const struct record *rec, const struct json *there);
 /* there NULL: a twin that is empty. */
 bool entry_same_twin(const struct record *rec, const struct json *there);
+/* Has it tags, desired or reported properties that are not empty? */
+bool entry_has_twin(const struct record *rec);
+bool entry_has_reported(const struct record *rec);
 /* Has it reported properties that the hub has not? */
 bool entry_reported_differs(const struct record *rec, const struct json *there);
 

@@ -1,6 +1,8 @@
 /* loadplan.c: records put into steps; see loadplan.h. */
 #include "loadplan.h"
+#include "quota.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -9,6 +11,7 @@
 struct parent {
 	uint64_t key[2];
 	char *id, *scope;
+	bool wanted; /* somebody under it is not finished */
 };
 
 struct load_plan {
@@ -17,6 +20,9 @@ struct load_plan {
 	uint32_t count, cap;
 	uint32_t *slot, slots; /* finds a parent by key; 0: empty */
 	long rejected, deletes;
+	EVP_MD_CTX *digest; /* of the input */
+	char input[65];
+	uint32_t twin; /* the first record that brings one */
 };
 
 static const char *const step_names[] = {
@@ -26,6 +32,8 @@ static const char *const step_names[] = {
 	[LOAD_SCOPES] = "read the scopes of parents",
 	[LOAD_DEVICES] = "create devices",
 	[LOAD_PARENTS] = "set the parents of Edge devices",
+	[LOAD_PEEK] = "look at modules of disabled devices",
+	[LOAD_OPEN] = "open disabled devices that lack modules",
 	[LOAD_MODULES] = "create modules",
 	[LOAD_CLOSE] = "set keys and status of disabled devices",
 	[LOAD_SYSTEM] = "set the twins of system modules",
@@ -88,11 +96,19 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 		reject(r, i, code, e.text);
 		return;
 	}
-	if (load_deletes(entry))
+	if (load_deletes(entry)) {
 		r->p->deletes++;
+		return;
+	}
+	if (entry_has_twin(rec))
+		entry->flags |= LOAD_HAS_TWIN;
+	if (entry_has_reported(rec))
+		entry->flags |= LOAD_HAS_REPORTED;
+	if (entry->flags & LOAD_HAS_TWIN && r->p->twin == LEDGER_NONE)
+		r->p->twin = i;
 	if (rec->module || !writes_identity(entry))
 		return;
-	parent = entry_parent(&rec->json);
+	parent = entry_parents(&rec->json);
 	if (parent)
 		entry->flags |= LOAD_HAS_PARENT;
 	free(parent);
@@ -148,6 +164,22 @@ link_device(struct ledger *l, uint32_t module, const char *id)
 		ledger_edit(l, device)->flags |= LOAD_LOCKED;
 }
 
+/* The number of parents, as entry_parents() names them: of several, one more
+ * that stands for all. */
+static uint32_t
+parents_of(struct load_plan *p, const char *ids)
+{
+	for (const char *id = ids; strchr(ids, ' ') && *id;) {
+		size_t n = strcspn(id, " ");
+		char *one = xstrndup(id, n);
+
+		(void)parent_of(p, one);
+		free(one);
+		id += n + (id[n] == ' ');
+	}
+	return parent_of(p, ids);
+}
+
 /* Now that all are there, who stands on whom? */
 static void
 link_all(struct load_plan *p)
@@ -171,13 +203,27 @@ link_all(struct load_plan *p)
 			    e.text);
 		if (module) {
 			link_device(l, i, rec.id);
-		} else if ((parent = entry_parent(&rec.json))) {
-			ledger_edit(l, i)->parent = parent_of(p, parent);
+		} else if ((parent = entry_parents(&rec.json))) {
+			uint32_t n = parents_of(p, parent);
+
+			ledger_edit(l, i)->parent = n;
 			free(parent);
 		}
 	}
 	record_free(&rec);
 	buf_wipe(&text);
+}
+
+static void
+end_digest(struct load_plan *p)
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	if (EVP_DigestFinal_ex(p->digest, sum, &len) != 1)
+		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
+	for (unsigned i = 0; i < len; i++)
+		(void)snprintf(p->input + (size_t)2 * i, 3, "%02x", sum[i]);
 }
 
 struct load_plan *
@@ -193,7 +239,13 @@ load_read(struct ledger *ledger, const struct load_rules *rules,
 	bool open = false; /* within a line that is too long */
 
 	p->ledger = ledger;
+	p->twin = LEDGER_NONE;
+	p->digest = EVP_MD_CTX_new();
+	if (!p->digest || EVP_DigestInit_ex(p->digest, EVP_sha256(), NULL) != 1)
+		die(LOCAL_FAILURE, NULL, "SHA-256 does not start");
 	while ((got = lines_next(in, &line, e)) > LINES_END) {
+		if (EVP_DigestUpdate(p->digest, line.raw.at, line.raw.len) != 1)
+			die(LOCAL_FAILURE, NULL, "SHA-256 failed");
 		if (got != LINES_LINE) {
 			if (open)
 				ledger_more(ledger, line.raw);
@@ -217,8 +269,32 @@ load_read(struct ledger *ledger, const struct load_rules *rules,
 		load_free(p);
 		return NULL;
 	}
+	end_digest(p);
 	link_all(p);
 	return p;
+}
+
+const char *
+load_input(const struct load_plan *p)
+{
+	return p->input;
+}
+
+void
+load_reopen(struct load_plan *p, uint32_t i)
+{
+	const struct ledger_entry *e = ledger_at(p->ledger, i);
+	struct ledger_entry *device;
+
+	if (e->device == LEDGER_NONE || !writes_identity(e))
+		return;
+	device = ledger_edit(p->ledger, e->device);
+	if (device->flags & LOAD_LOCKED &&
+	    (device->state == LEDGER_APPLIED || device->state == LEDGER_EQUAL ||
+		device->state == LEDGER_HELD)) {
+		device->state = LEDGER_TODO;
+		device->flags |= LOAD_DOUBT | LOAD_OURS;
+	}
 }
 
 void
@@ -228,6 +304,7 @@ load_free(struct load_plan *p)
 		free(p->parent[i].id);
 		free(p->parent[i].scope);
 	}
+	EVP_MD_CTX_free(p->digest);
 	free(p->parent);
 	free(p->slot);
 	free(p);
@@ -368,6 +445,17 @@ load_deletes(const struct ledger_entry *e)
 	return e->mode == RECORD_DELETE || e->mode == RECORD_DELETE_IF_MATCH;
 }
 
+static bool
+is_shut(const struct load_plan *p, uint32_t device)
+{
+	const struct ledger_entry *e;
+
+	if (device == LEDGER_NONE)
+		return false;
+	e = ledger_at(p->ledger, device);
+	return e->state == LEDGER_HELD && e->flags & LOAD_SHUT;
+}
+
 bool
 load_takes_part(const struct load_plan *p, uint32_t i, enum load_step step)
 {
@@ -389,6 +477,11 @@ load_takes_part(const struct load_plan *p, uint32_t i, enum load_step step)
 	case LOAD_PARENTS:
 		return e->state == LEDGER_HELD && e->flags & LOAD_IS_EDGE &&
 		       e->parent != LEDGER_NONE && !(e->flags & LOAD_LOCKED);
+	case LOAD_PEEK:
+		return todo && writes_identity(e) && module &&
+		       is_shut(p, e->device);
+	case LOAD_OPEN:
+		return e->state == LEDGER_HELD && e->flags & LOAD_LACKS;
 	case LOAD_MODULES:
 		return todo && writes_identity(e) && module;
 	case LOAD_CLOSE:
@@ -514,6 +607,12 @@ count_step(struct load_plan *p, enum load_step step, long *calls)
 	return n;
 }
 
+uint32_t
+load_first_twin(const struct load_plan *p)
+{
+	return p->twin;
+}
+
 double
 load_plan_text(struct load_plan *p, struct buf *into)
 {
@@ -530,6 +629,66 @@ load_plan_text(struct load_plan *p, struct buf *into)
 		    step_names[s], n, calls);
 	}
 	return operations;
+}
+
+/* Read, compared and written by calls of its own. */
+static void
+cost_single(struct quota_cost *cost, bool identity, bool twin)
+{
+	if (identity)
+		cost->of[HUB_IDENTITY] += 2;
+	if (twin) {
+		cost->of[HUB_TWIN_READ]++;
+		cost->of[HUB_TWIN_WRITE]++;
+	}
+}
+
+static void
+cost_first(const struct load_plan *p, uint32_t i, struct quota_cost *cost)
+{
+	const struct ledger_entry *e = ledger_at(p->ledger, i);
+	bool edge = e->flags & LOAD_IS_EDGE;
+
+	if (e->flags & LOAD_IS_SYSTEM && !load_deletes(e)) {
+		cost_single(cost, false, true);
+	} else if (!writes_identity(e)) {
+		cost->of[HUB_IDENTITY]++; /* a delete, or a twin in bulk */
+	} else if (!load_goes_in_bulk(e, LOAD_DEVICES)) {
+		cost_single(cost, true, true);
+	} else {
+		cost->of[HUB_IDENTITY]++;
+		if (!edge && load_unsure(p, i, LOAD_DEVICES)) {
+			cost->of[HUB_IDENTITY]++;
+			cost->of[HUB_TWIN_READ]++;
+		}
+	}
+}
+
+void
+load_plan_cost(const struct load_plan *p, struct quota_cost *cost)
+{
+	struct ledger *l = p->ledger;
+
+	*cost = (struct quota_cost){ { 0 } };
+	cost->of[HUB_IDENTITY] = (double)p->count; /* scopes */
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct ledger_entry *e = ledger_at(l, i);
+		bool locked = e->flags & LOAD_LOCKED;
+
+		if (e->state == LEDGER_TODO)
+			cost_first(p, i, cost);
+		else if (e->state == LEDGER_LOOK)
+			cost_single(cost, true, true);
+		else if (e->state != LEDGER_HELD)
+			continue;
+		e = ledger_at(l, i);
+		if (load_deletes(e) || !writes_identity(e))
+			continue;
+		if (locked)
+			cost_single(cost, true, true);
+		else if (e->flags & LOAD_IS_EDGE && e->parent != LEDGER_NONE)
+			cost_single(cost, true, false);
+	}
 }
 
 const char *
@@ -571,18 +730,70 @@ take_scope(struct http_reply *r, void *ctx)
 		c.parent->scope = json_string(scope);
 }
 
+/* Those of several parents, of what is there of them; none without the first,
+ * who is the parent (CONTRACT 12.3). */
+static void
+join_scopes(struct load_plan *p, struct parent *all)
+{
+	struct buf scopes = BUF_INIT;
+
+	for (const char *id = all->id; *id;) {
+		size_t n = strcspn(id, " ");
+		char *one = xstrndup(id, n);
+		const char *scope = p->parent[parent_of(p, one)].scope;
+
+		free(one);
+		if (id == all->id && !scope)
+			return;
+		if (scope)
+			buf_printf(
+			    &scopes, "%s%s", scopes.len ? " " : "", scope);
+		id += n + (id[n] == ' ');
+	}
+	all->scope = scopes.at;
+}
+
+/* What is finished needs none: a run may go on where another was killed. */
+static void
+want_parents(struct load_plan *p)
+{
+	for (uint32_t i = 0; i < p->ledger->count; i++) {
+		const struct ledger_entry *e = ledger_at(p->ledger, i);
+
+		if (e->parent != LEDGER_NONE && e->state <= LEDGER_HELD)
+			p->parent[e->parent].wanted = true;
+	}
+	for (uint32_t i = 0; i < p->count; i++) {
+		if (!p->parent[i].wanted || !strchr(p->parent[i].id, ' '))
+			continue;
+		for (const char *id = p->parent[i].id; *id;) {
+			size_t n = strcspn(id, " ");
+			char *one = xstrndup(id, n);
+
+			p->parent[parent_of(p, one)].wanted = true;
+			free(one);
+			id += n + (id[n] == ' ');
+		}
+	}
+}
+
 int
 load_read_scopes(
     struct load_plan *p, struct hub *hub, struct http *http, struct err *e)
 {
 	bool failed = false;
 
+	want_parents(p);
 	for (uint32_t i = 0; i < p->count && !failed; i++) {
-		struct scope_call *c = xmalloc(sizeof *c);
-		char *id = hub_escape(p->parent[i].id);
-		struct http_request r =
-		    hub_request(hub, "GET", NULL, "/devices/%s", id);
+		struct scope_call *c;
+		struct http_request r;
+		char *id;
 
+		if (!p->parent[i].wanted || strchr(p->parent[i].id, ' '))
+			continue;
+		c = xmalloc(sizeof *c);
+		id = hub_escape(p->parent[i].id);
+		r = hub_request(hub, "GET", NULL, "/devices/%s", id);
 		*c = (struct scope_call){ &p->parent[i], hub, e, &failed };
 		r.done = take_scope;
 		r.ctx = c;
@@ -590,5 +801,8 @@ load_read_scopes(
 		free(id);
 	}
 	http_drain(http);
+	for (uint32_t i = 0; i < p->count && !failed; i++)
+		if (p->parent[i].wanted && strchr(p->parent[i].id, ' '))
+			join_scopes(p, &p->parent[i]);
 	return failed ? -1 : 0;
 }

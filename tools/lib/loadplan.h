@@ -21,6 +21,8 @@ enum load_step {
 	LOAD_SCOPES, /* read back the scopes that children need */
 	LOAD_DEVICES,
 	LOAD_PARENTS, /* of Edge devices */
+	LOAD_PEEK,    /* modules of devices that are disabled already */
+	LOAD_OPEN,    /* of these devices, those that lack one */
 	LOAD_MODULES,
 	LOAD_CLOSE,  /* real keys and status of disabled devices */
 	LOAD_SYSTEM, /* desired of $edgeAgent and $edgeHub */
@@ -35,8 +37,14 @@ enum {
 	LOAD_IS_EDGE = 4,
 	LOAD_IS_DISABLED = 8,
 	LOAD_HAS_PARENT = 16,
-	LOAD_LOCKED = 32, /* disabled, and modules come with it */
-	LOAD_DOUBT = 64,  /* an earlier call may have written it */
+	LOAD_LOCKED = 32,    /* disabled, and modules come with it */
+	LOAD_DOUBT = 64,     /* an earlier call may have written it */
+	LOAD_SHUT = 128,     /* locked, but is disabled on the hub already */
+	LOAD_LACKS = 256,    /* shut, and a module of it is missing */
+	LOAD_HAS_TWIN = 512, /* tags or properties */
+	LOAD_HAS_REPORTED = 1024, /* reported properties */
+	LOAD_KNOWN = 2048,        /* its identity was written by this run */
+	LOAD_OURS = 4096, /* an earlier run wrote it, as its mode permits */
 };
 
 struct load_rules {
@@ -62,6 +70,11 @@ struct load_plan *load_read(struct ledger *ledger,
 /* May this input be applied at all? */
 int load_check(const struct load_plan *p, const struct load_rules *rules,
     const struct hub *hub, const char *operand, struct err *e);
+/* SHA-256 of all bytes that were read, in hex. */
+const char *load_input(const struct load_plan *p);
+/* A record that an earlier run left undone: if it is a module of a device that
+ * is opened for its modules, that is to be looked at, and opened, once more. */
+void load_reopen(struct load_plan *p, uint32_t entry);
 void load_free(struct load_plan *p);
 
 bool load_takes_part(
@@ -84,14 +97,22 @@ bool load_deletes(const struct ledger_entry *e);
 bool load_goes_in_bulk(const struct ledger_entry *e, enum load_step step);
 enum record_mode load_bulk_mode(const struct ledger_entry *e);
 
+/* A record that brings a twin; LEDGER_NONE: none does. */
+uint32_t load_first_twin(const struct load_plan *p);
+
 /* One JSON line for each step that has something to do, and how many
  * operations that is.  Plays the plan through: do it instead of running it. */
 double load_plan_text(struct load_plan *p, struct buf *into);
+/* What the plan, as far as it is not done yet, will ask of the hub.  Calls that
+ * doubt and failures make necessary are not foreseen. */
+struct quota_cost;
+void load_plan_cost(const struct load_plan *p, struct quota_cost *cost);
 /* Asks the hub for the scopes of all parents.  One that is not there has none.
  */
 int load_read_scopes(
     struct load_plan *p, struct hub *hub, struct http *http, struct err *e);
-/* Scope of the entry's parent on this hub; NULL: none, or not there. */
+/* Scopes of the entry's parents on this hub, with blanks between them, the
+ * nearest first; NULL: none, or not there. */
 const char *load_scope(const struct load_plan *p, uint32_t entry);
 
 #endif

@@ -5,8 +5,14 @@
 
 #include "bulk.h"
 #include "converge.h"
+#include "importjob.h"
+#include "interrupt.h"
 #include "pace.h"
 #include "progress.h"
+
+#define NO_TWINS "the tier of the hub has no twins: only its identity is there"
+
+enum { PATIENCE = 30 }; /* seconds for what is under way */
 
 static const char *
 mode_of(const struct loadrun *l, uint32_t i)
@@ -39,6 +45,13 @@ outcome(struct loadrun *l, uint32_t i, const char *tried, const char *code,
 	buf_wipe(&line);
 }
 
+static void
+note_state(struct loadrun *l, uint32_t i)
+{
+	if (l->journal)
+		loadjournal_state(l->journal, ledger_at(l->ledger, i), i);
+}
+
 /* Done, as far as this step goes. */
 void
 loadrun_settle(
@@ -52,16 +65,29 @@ loadrun_settle(
 		/* What it was here has been written here. */
 		if (state == LEDGER_APPLIED)
 			e->flags |= LOAD_DOUBT;
+		if (l->step == LOAD_OPEN)
+			e->flags &= (uint16_t)~(LOAD_SHUT | LOAD_LACKS);
+		/* A later run has to see for itself that it is shut. */
+		if (!(e->flags & LOAD_SHUT))
+			note_state(l, i);
 		return;
 	}
-	if (e->flags & LOAD_DOUBT)
+	if (e->flags & (LOAD_DOUBT | LOADRUN_SAID))
 		state = LEDGER_APPLIED;
+	if (l->twinless && e->flags & LOAD_HAS_TWIN) {
+		l->no_twin += l->step < LOAD_SYSTEM;
+		loadrun_fail(l, i, "updateTwin",
+		    "OperationNotAvailableInCurrentTier", NO_TWINS, false);
+		return;
+	}
 	e->state = (uint8_t)state;
+	note_state(l, i);
 	*(state == LEDGER_EQUAL ? &l->equal : &l->applied) += 1;
 	progress_add(1);
 	if (l->all)
 		outcome(l, i, tried,
-		    state == LEDGER_EQUAL ? "equal" : "applied", NULL, false);
+		    state == LEDGER_EQUAL ? "equal" : "applied", l->remark,
+		    false);
 }
 
 void
@@ -69,6 +95,7 @@ loadrun_fail(struct loadrun *l, uint32_t i, const char *tried, const char *code,
     const char *text, bool retry)
 {
 	ledger_edit(l->ledger, i)->state = LEDGER_FAILED;
+	note_state(l, i);
 	l->failed++;
 	l->retry |= retry;
 	progress_add(1);
@@ -95,12 +122,54 @@ loadrun_stop(struct loadrun *l, const struct err *e)
 	}
 }
 
+void
+loadrun_tick(struct loadrun *l)
+{
+	struct err e;
+
+	if (l->journal && loadjournal_write(l->journal, &e))
+		loadrun_stop(l, &e);
+	if (l->stop == DONE && interrupt_seen()) {
+		err_set(&e, LOCAL_FAILURE, hub_name(l->hub),
+		    "stopping: what is under way is finished first (once more "
+		    "to stop at once)");
+		loadrun_stop(l, &e);
+	}
+}
+
+void
+loadrun_drain(struct loadrun *l)
+{
+	for (long n = http_jobs(); n > 0; n--) {
+		http_wait(l->http, n);
+		loadrun_tick(l);
+	}
+}
+
+/* Since when nobody else may have used what is written. */
+static const char *
+since(const struct loadrun *l)
+{
+	return l->journal && !l->overwrite ? loadjournal_since(l->journal)
+					   : NULL;
+}
+
 /* -- one record at a time ------------------------------------------------- */
 
 struct single {
 	struct loadrun *l;
 	uint32_t i;
 };
+
+/* A module that its device has to be opened for. */
+static void
+lacks(struct loadrun *l, uint32_t i)
+{
+	uint32_t device = ledger_at(l->ledger, i)->device;
+
+	ledger_edit(l->ledger, i)->state = LEDGER_TODO;
+	ledger_edit(l->ledger, device)->flags |= LOAD_LACKS;
+}
 
 static void
 single_done(const struct converge_result *r, void *ctx)
@@ -109,6 +178,13 @@ single_done(const struct converge_result *r, void *ctx)
 	bool retry = r->err.status == REMOTE_RETRY;
 
 	free(ctx);
+	if (r->end == CONVERGE_ABSENT) {
+		lacks(s.l, s.i);
+		return;
+	}
+	if (r->shut)
+		ledger_edit(s.l->ledger, s.i)->flags |= LOAD_SHUT;
+	s.l->blind += r->blind && r->end <= CONVERGE_EQUAL;
 	s.l->wrote += r->end == CONVERGE_WROTE;
 	s.l->reported += r->reported && r->end <= CONVERGE_EQUAL;
 	/* Closed it had to be, but its parent is not there. */
@@ -118,6 +194,9 @@ single_done(const struct converge_result *r, void *ctx)
 		    "the hub has no Edge device of its parent's id", true);
 		return;
 	}
+	s.l->remark = r->reported ? "its reported properties differ: nobody "
+				    "but the device can write them"
+				  : NULL;
 	switch (r->end) {
 	case CONVERGE_WROTE:
 		loadrun_settle(s.l, s.i, LEDGER_APPLIED, r->tried);
@@ -128,6 +207,8 @@ single_done(const struct converge_result *r, void *ctx)
 	case CONVERGE_REFUSED:
 		loadrun_stop(s.l, &r->err);
 		break;
+	case CONVERGE_ABSENT:
+		break;
 	case CONVERGE_FAILED:
 		loadrun_fail(s.l, s.i, r->tried, r->code, r->err.text, retry);
 		/* All that are under way fail: that is the hub, not they. */
@@ -135,6 +216,7 @@ single_done(const struct converge_result *r, void *ctx)
 			loadrun_stop(s.l, &r->err);
 		break;
 	}
+	s.l->remark = NULL;
 }
 
 void
@@ -146,14 +228,23 @@ loadrun_single(struct loadrun *l, uint32_t i)
 		.pace = l->pace,
 		.form = load_form(l->plan, i, l->step),
 		.scope = load_scope(l->plan, i),
-		.identity_only = l->step == LOAD_PARENTS,
+		.identity_only = l->step == LOAD_PARENTS || l->twinless,
+		.twin_only = e->flags & LOAD_KNOWN,
+		.open = l->step == LOAD_OPEN,
+		.peek = l->step == LOAD_PEEK,
+		.login = l->step == LOAD_PEEK ? l->login : NULL,
 		.ambiguous = e->flags & LOAD_DOUBT,
-		.ours = e->flags & LOAD_DOUBT &&
-			(l->step == LOAD_PARENTS || l->step == LOAD_CLOSE),
+		.ours = e->flags & LOAD_OURS ||
+			(e->flags & LOAD_DOUBT &&
+			    (l->step == LOAD_PARENTS || l->step == LOAD_CLOSE)),
+		.since = since(l),
 		.done = single_done };
 	struct single *s;
 
 	http_wait(l->http, http_jobs());
+	if (l->journal)
+		loadjournal_sending(l->journal, l->step, true, i);
+	loadrun_tick(l);
 	if (l->stop != DONE)
 		return;
 	job.ctx = s = xmalloc(sizeof *s);
@@ -172,18 +263,33 @@ loadrun_look(struct loadrun *l, uint32_t i, bool doubt)
 		ledger_edit(l->ledger, i)->flags |= LOAD_DOUBT;
 }
 
+/* Its identity has been written: only its twin is looked at. */
+static void
+known(struct loadrun *l, uint32_t i)
+{
+	loadrun_look(l, i, true);
+	ledger_edit(l->ledger, i)->flags |= LOAD_KNOWN;
+}
+
 static void
 said(void *ctx, uint32_t i, const struct bulk_result *r)
 {
 	struct loadrun *l = ctx;
 	const struct ledger_entry *e = ledger_at(l->ledger, i);
 	const char *tried = record_mode_name(load_bulk_mode(e));
-	bool exists =
-	    r->says == BULK_EXISTS && (e->mode != RECORD_CREATE || r->doubt);
+	bool exists = r->says == BULK_EXISTS &&
+		      (e->mode != RECORD_CREATE || r->doubt ||
+			  e->flags & (LOAD_LOCKED | LOAD_DOUBT));
+	/* Are reported properties taken?  UNCONFIRMED (CONTRACT 16.3). */
+	bool reported = r->says == BULK_APPLIED &&
+			e->flags & LOAD_HAS_REPORTED && !l->twinless &&
+			!load_later(l->plan, i, l->step);
 
 	if (r->says == BULK_LOOK || exists ||
 	    (r->says == BULK_APPLIED && load_unsure(l->plan, i, l->step)))
 		loadrun_look(l, i, r->doubt);
+	else if (reported)
+		known(l, i);
 	else if (r->says == BULK_APPLIED)
 		loadrun_settle(l, i, LEDGER_APPLIED, tried);
 	else if (r->says == BULK_MISSING && load_deletes(e))
@@ -211,6 +317,7 @@ bulk(struct loadrun *l, struct bulk *b, uint32_t i)
 	struct record rec = { 0 };
 	struct err e;
 
+	loadrun_sending(l, i);
 	ledger_text(l->ledger, i, &line);
 	if (record_read(buf_peek(&line), &rec, &e))
 		bug("a record that was read before is none: %s", e.text);
@@ -218,6 +325,26 @@ bulk(struct loadrun *l, struct bulk *b, uint32_t i)
 	    load_form(l->plan, i, l->step), load_scope(l->plan, i), i);
 	record_free(&rec);
 	buf_wipe(&line);
+}
+
+void
+loadrun_sending(struct loadrun *l, uint32_t i)
+{
+	if (l->journal)
+		loadjournal_sending(l->journal, l->step, false, i);
+}
+
+/* What a bulk call would overwrite unseen, a later run looks at first; and at
+ * what may be there already. */
+static bool
+goes_in_bulk(struct loadrun *l, uint32_t i)
+{
+	const struct ledger_entry *e = ledger_at(l->ledger, i);
+
+	if (!load_goes_in_bulk(e, l->step))
+		return false;
+	return !(e->flags & LOAD_DOUBT) &&
+	       (load_bulk_mode(e) == RECORD_CREATE || !since(l));
 }
 
 /* -- the plan ------------------------------------------------------------- */
@@ -241,36 +368,111 @@ run_step(struct loadrun *l, enum load_step step)
 		else if (why)
 			loadrun_fail(
 			    l, i, mode_of(l, i), "NoGround", why, true);
-		else if (load_goes_in_bulk(ledger_at(g, i), step))
+		else if (l->twinless && step >= LOAD_SYSTEM)
+			loadrun_settle(l, i, LEDGER_EQUAL, mode_of(l, i));
+		else if (goes_in_bulk(l, i))
 			bulk(l, b, i);
 		else
 			ledger_edit(g, i)->state = LEDGER_LOOK;
+		loadrun_tick(l);
 	}
 	if (l->stop == DONE)
 		bulk_flush(b);
-	http_drain(l->http);
+	loadrun_drain(l);
 	bulk_close(b);
 	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++)
 		if (ledger_at(g, i)->state == LEDGER_LOOK)
 			loadrun_single(l, i);
-	http_drain(l->http);
+	loadrun_drain(l);
+}
+
+/* What earlier runs have finished counts, and is told again. */
+static void
+count_finished(struct loadrun *l)
+{
+	long n = 0;
+
+	for (uint32_t i = 0; i < l->ledger->count; i++) {
+		const struct ledger_entry *e = ledger_at(l->ledger, i);
+		bool equal = e->state == LEDGER_EQUAL;
+
+		if (!equal && e->state != LEDGER_APPLIED)
+			continue;
+		n++;
+		*(equal ? &l->equal : &l->applied) += 1;
+		if (l->all)
+			outcome(l, i, mode_of(l, i),
+			    equal ? "equal" : "applied", NULL, false);
+	}
+	if (loadjournal_since(l->journal))
+		note("'%s': %ld of %u records were finished before",
+		    hub_name(l->hub), n, l->ledger->count);
+	progress_add(n);
+}
+
+/* A hub of a basic tier takes identities only.  Asked once, of a twin that
+ * need not be there. */
+static void
+ask_tier(struct loadrun *l)
+{
+	uint32_t i = load_first_twin(l->plan);
+	struct buf line = BUF_INIT, body = BUF_INIT;
+	struct record rec = { 0 };
+	char code[64], *id;
+	struct err e;
+
+	if (i == LEDGER_NONE)
+		return;
+	ledger_text(l->ledger, i, &line);
+	if (record_read(buf_peek(&line), &rec, &e))
+		bug("a record that was read before is none: %s", e.text);
+	id = hub_escape(rec.id);
+	if (hub_get(l->hub, &body, code, &e, NULL, "/twins/%s", id) &&
+	    strcmp(code, "OperationNotAvailableInCurrentTier") == 0) {
+		l->twinless = true;
+		warn(hub_name(l->hub),
+		    "its tier has no twins: identities are applied, but no "
+		    "tags and properties");
+	}
+	free(id);
+	record_free(&rec);
+	buf_free(&body);
+	buf_wipe(&line);
 }
 
 void
 loadrun_steps(struct loadrun *l)
 {
+	struct importjob *job = NULL;
 	struct err e;
 
 	progress_begin("records", (long)l->ledger->count - l->rejected);
+	interrupt_catch(PATIENCE);
+	if (l->journal)
+		count_finished(l);
+	if (!l->journal || !loadjournal_complete(l->journal))
+		ask_tier(l);
+	if (!l->journal || !loadjournal_complete(l->journal))
+		job = importjob_open(l);
 	for (int s = 0; s < LOAD_STEPS && l->stop == DONE; s++) {
+		if (job && (s == 0 || s == LOAD_DEVICES))
+			importjob_round(job, s > 0);
 		if (s == LOAD_SCOPES) {
 			if (load_read_scopes(l->plan, l->hub, l->http, &e))
 				loadrun_stop(l, &e);
 		} else {
+			if (s == LOAD_PEEK)
+				l->login = hub_open_login(l->hub);
 			run_step(l, (enum load_step)s);
 		}
 	}
+	hub_close(l->login);
+	l->login = NULL;
+	importjob_close(job);
 	progress_end();
+	if (l->journal &&
+	    loadjournal_end(l->journal, l->stop == DONE && !l->failed, &e))
+		loadrun_stop(l, &e);
 }
 
 /* -- the end -------------------------------------------------------------- */

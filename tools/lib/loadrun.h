@@ -6,6 +6,7 @@
 #ifndef LOADRUN_H
 #define LOADRUN_H
 
+#include "loadjournal.h"
 #include "loadplan.h"
 #include "out.h"
 #include "quota.h"
@@ -22,19 +23,29 @@ struct loadrun {
 	bool all;            /* those too of records that were applied */
 	bool dry_run;        /* nothing is sent */
 	const char *rejects; /* a file for what was not applied, or NULL */
+	struct loadjournal *journal; /* of what is done, started; or NULL */
+	bool overwrite; /* what changed since the journal began, too */
 
 	/* What came of it. */
 	enum status stop; /* not DONE: the run was stopped, and why */
 	long applied, equal, failed, rejected, untried;
 	long reported; /* records whose reported properties did not go over */
-	bool retry;    /* some failure may be cured by trying again */
+	long no_twin;  /* failed, but for a twin that the tier has not */
+	long blind; /* modules of disabled devices, whose keys are not shown */
+	bool retry; /* some failure may be cured by trying again */
 
 	long wrote; /* records that were written one by one */
 
 	/* For loadrun.c and importjob.c. */
+	const char *remark; /* for the next outcome, or NULL */
+	bool twinless;      /* the tier has no twins (CONTRACT Annex A) */
+	struct hub *login;  /* the hub as somebody who is not a key, or NULL */
 	enum load_step step;
 	long silent; /* failures of the service in a row */
 };
+
+/* ledger_entry.flags: a job says that it was applied; not in a journal. */
+enum { LOADRUN_SAID = 1 << 15 };
 
 /* For load_read(), whose ctx is the struct loadrun: a record that is wrong. */
 load_reject loadrun_reject;
@@ -55,6 +66,13 @@ void loadrun_look(struct loadrun *l, uint32_t i, bool doubt);
 /* Reads, compares and writes one, in this step; do not change the step before
  * all is answered. */
 void loadrun_single(struct loadrun *l, uint32_t i);
+/* Before one is sent in this step in another way than by loadrun_single(). */
+void loadrun_sending(struct loadrun *l, uint32_t i);
+/* Between two records, and after answers: the journal is written, and a
+ * signal stops the run. */
+void loadrun_tick(struct loadrun *l);
+/* Until all is answered. */
+void loadrun_drain(struct loadrun *l);
 /* Nothing more is sent; what is under way comes to its end. */
 void loadrun_stop(struct loadrun *l, const struct err *e);
 
