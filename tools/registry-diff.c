@@ -17,7 +17,7 @@
 
 static const char *output, *plan_file;
 static const char *auth, *subscription, *credential, *cloud, *jobs, *timeout,
-    *retry_delay, *retry_max_time;
+    *retry_delay, *retry_max_time, *via, *sku, *share, *rate;
 static bool reported, summary, configurations;
 
 /* Handed to registry-dump. */
@@ -29,6 +29,13 @@ static const struct opt hub_options[] = {
 	OPT_TEXT(0, "credential", "PREFIX", &credential,
 	    "of a hub: read PREFIX_AZURE_* instead of AZURE_*"),
 	OPT_TEXT(0, "cloud", "NAME", &cloud, "of a hub: its cloud"),
+	OPT_CHOICE(0, "via", "rest|job|auto", &via,
+	    "of a hub: by calls, by a job of the hub, or what is faster"),
+	OPT_TEXT(0, "sku", "SKU[:UNITS]", &sku, "of a hub: what it is"),
+	OPT_TEXT(0, "share", "PCT", &share,
+	    "of a hub: percent of what it permits to take"),
+	OPT_TEXT(0, "rate", "N", &rate,
+	    "of a hub: at most N identity operations a minute"),
 	OPT_TEXT('j', "jobs", "N", &jobs, "of a hub: N requests at once"),
 	OPT_TEXT(0, "timeout", "SECONDS", &timeout,
 	    "of a hub: give up one try after SECONDS"),

@@ -174,7 +174,8 @@ main(int argc, char *argv[])
 	want.quota = quota_open(hub);
 	now_text(when);
 	d.out = out_open(output, !exclude_keys);
-	job = exportjob_read(hub, http, &want, configurations, &got);
+	/* A job exports all there is. */
+	job = !ids && exportjob_read(hub, http, &want, configurations, &got);
 	if (!job)
 		fleet_read(hub, http, &want, &got);
 	out_close(d.out);
