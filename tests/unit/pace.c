@@ -106,9 +106,13 @@ test_bulk(void)
 	check(is(pace_take(p, 100), 0), "after a minute");
 	pass(p, 100);
 	check(is(pace_take(p, 1), 60 - 0.4), "small ones wait for it too");
-	check(pace_batch(p, 100) == 3, "a call at that rate has three devices");
+	check(pace_batch(p, 100) == 1, "a call at that rate has one device");
 	pace_free(p);
-	p = pace_of(833);
+	p = pace_of(100);
+	check(pace_batch(p, 100) == 25,
+	    "at sixty times it a quarter of a second's");
+	pace_free(p);
+	p = pace_of(500);
 	check(pace_batch(p, 100) == 100, "at a large rate a hundred");
 	pace_free(p);
 	p = pace_of(0.1);

@@ -14,7 +14,7 @@
  * more than what the one measurement has seen the service delay. */
 #define UNANSWERED 5.0
 /* Seconds' worth of one bulk call. */
-#define BATCH 1.5
+#define BATCH 0.25
 /* Seconds' worth that a bucket may be late by: our own loop's doing. */
 #define LATE 0.15
 /* Seconds' worth that a rested service lets through (CONTRACT 11.4): only to

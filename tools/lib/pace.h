@@ -46,7 +46,7 @@ void pace_answered(struct pace *p, double cost, enum pace_answer what,
 double pace_now(const struct pace *p);
 
 /* How many operations one call should have, of at most so many: what flows in
- * within a second or two. */
+ * in a moment. */
 long pace_batch(const struct pace *p, long most);
 /* Operations a second, as of now; 0: no limit. */
 double pace_rate(const struct pace *p);
