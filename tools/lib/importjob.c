@@ -1,7 +1,6 @@
 /* importjob.c: records through import jobs of the hub; see importjob.h. */
 #include "importjob.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,8 +15,8 @@ enum {
 	SENT = 1 << 12,  /* in this round's file, and nothing is said of it */
 	MANY = 1 << 13,  /* a device with modules in this round's file */
 	VAGUE = 1 << 14, /* an error is about it, or about one of its modules */
-	PROBE = 1 << 15, /* to be read, to see whether the job speaks true */
-	WAITS = PROBE,   /* while a file is made: a device, for its modules */
+	PROBE = LOADRUN_SAID, /* to be read: does the job speak true? */
+	WAITS = PROBE, /* while a file is made: a device, for its modules */
 };
 
 enum {
@@ -293,6 +292,7 @@ say(struct importjob *j, uint32_t i, const char *code, const char *text)
 	enum load_step step = step_of(j, e);
 	const char *tried = tried_of(e);
 	bool creates = e->mode == RECORD_CREATE;
+	bool again = j->again || e->flags & LOAD_DOUBT;
 	bool locked = e->flags & LOAD_LOCKED;
 	uint32_t device = step == LOAD_MODULES ? e->device : LEDGER_NONE;
 
@@ -304,8 +304,8 @@ say(struct importjob *j, uint32_t i, const char *code, const char *text)
 	else if (says == BULK_MISSING && load_deletes(e))
 		loadrun_settle(l, i, LEDGER_EQUAL, tried); /* gone is gone */
 	else if (says == BULK_LOOK ||
-		 (says == BULK_EXISTS && (!creates || j->again || locked)))
-		look_later(j, i, j->again);
+		 (says == BULK_EXISTS && (!creates || again || locked)))
+		look_later(j, i, again);
 	else if (says == BULK_MISSING && device != LEDGER_NONE &&
 		 ledger_at(l->ledger, device)->state == LEDGER_FAILED)
 		loadrun_fail(l, i, tried, "NoGround",
@@ -461,6 +461,9 @@ can_probe(struct importjob *j, uint32_t i)
 {
 	const struct ledger_entry *e = ledger_at(j->l->ledger, i);
 
+	/* A second look at what is ours needs to know that it is. */
+	if (e->flags & LOAD_DOUBT && e->mode == RECORD_CREATE)
+		return false;
 	return e->flags & SENT && !load_deletes(e) &&
 	       !load_later(j->l->plan, i, step_of(j, e));
 }
@@ -474,7 +477,7 @@ probe(struct importjob *j, uint32_t said)
 {
 	struct ledger *g = j->l->ledger;
 	uint32_t want = said / 20 + 10, gap, n = 0;
-	long wrote = j->l->wrote;
+	long wrong = j->l->wrote + j->l->failed;
 
 	if (want > PROBES)
 		want = PROBES;
@@ -483,13 +486,13 @@ probe(struct importjob *j, uint32_t said)
 	for (uint32_t i = 0; i < g->count; i++) {
 		if (!can_probe(j, i) || n++ % gap)
 			continue;
-		ledger_edit(g, i)->flags &= (uint16_t)~SENT;
+		ledger_edit(g, i)->flags &= (uint16_t)~(SENT | LOAD_DOUBT);
 		ledger_edit(g, i)->flags |= PROBE;
-		loadrun_look(j->l, i, true);
+		loadrun_look(j->l, i, false);
 		j->probes++;
 	}
 	look(j, true);
-	return j->l->wrote - wrote;
+	return j->l->wrote + j->l->failed - wrong;
 }
 
 /* -- the end of a round ------------------------------------------------------
@@ -585,9 +588,13 @@ mark_sent(struct importjob *j)
 {
 	struct ledger *g = j->l->ledger;
 
-	for (uint32_t i = 0; i < g->count; i++)
-		if (ledger_at(g, i)->flags & SENT)
-			ledger_edit(g, i)->state = LEDGER_LOOK;
+	for (uint32_t i = 0; i < g->count; i++) {
+		if (!(ledger_at(g, i)->flags & SENT))
+			continue;
+		j->l->step = step_of(j, ledger_at(g, i));
+		loadrun_sending(j->l, i);
+		ledger_edit(g, i)->state = LEDGER_LOOK;
+	}
 }
 
 /* Begins the job, unless an earlier run has, and waits for its end.  0: it was
@@ -598,7 +605,7 @@ run_job(struct importjob *j, char code[64], struct err *e)
 	struct job_spec spec = { 0 };
 
 	*code = '\0';
-	if (job_round(j->job) < number(j)) {
+	if (job_round(j->job) < number(j) || !*job_id(j->job)) {
 		spec.input = blob_of(j, "devices", ".txt");
 		if (upload(j, spec.input, e))
 			return -1;
@@ -787,6 +794,10 @@ carry(struct importjob *j)
 			return;
 		}
 		state = job_state(j->job);
+		if (job_interrupted()) {
+			loadrun_stop(l, &e);
+			return;
+		}
 		if (state != JOB_FAILED || count_sent(j) <= FEW ||
 		    j->attempt + 1 == ATTEMPTS ||
 		    is_hopeless(job_reason(j->job)))
@@ -834,29 +845,6 @@ importjob_round(struct importjob *j, int round)
 /* -- before and after ---------------------------------------------------------
  */
 
-/* The same input has the same. */
-static char *
-mark_of(struct ledger *g)
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	struct buf raw = BUF_INIT, text = BUF_INIT;
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned int len = 0;
-
-	if (!ctx || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
-		die(LOCAL_FAILURE, NULL, "no SHA-256");
-	for (uint32_t i = 0; i < g->count; i++) {
-		ledger_raw(g, i, &raw);
-		(void)EVP_DigestUpdate(ctx, raw.at, raw.len);
-	}
-	(void)EVP_DigestFinal_ex(ctx, hash, &len);
-	EVP_MD_CTX_free(ctx);
-	for (unsigned int i = 0; i < len; i++)
-		buf_printf(&text, "%02x", hash[i]);
-	buf_wipe(&raw);
-	return text.at;
-}
-
 static struct via_work
 work_of(const struct loadrun *l)
 {
@@ -883,7 +871,6 @@ importjob_open(struct loadrun *l)
 	struct via_work work = work_of(l);
 	struct importjob *j;
 	struct err e;
-	char *mark;
 
 	if (!work.lines ||
 	    via_choose(l->quota, hub_name(l->hub), &work) != VIA_JOB)
@@ -892,9 +879,8 @@ importjob_open(struct loadrun *l)
 	j->l = l;
 	j->storage = storage_open(l->http, &e);
 	if (j->storage) {
-		mark = mark_of(l->ledger);
-		j->job = job_open(l->hub, j->storage, JOB_IMPORT, mark, &e);
-		free(mark);
+		j->job = job_open(
+		    l->hub, j->storage, JOB_IMPORT, load_input(l->plan), &e);
 	}
 	if (j->job)
 		return j;
@@ -915,10 +901,6 @@ importjob_close(struct importjob *j)
 	state = job_state(j->job);
 	goes_on = state == JOB_RUNNING ||
 		  (state == JOB_COMPLETED && j->l->stop == REMOTE_RETRY);
-	if (goes_on && j->l->stop != DONE)
-		note("'%s': its container '%s' stays, for the same command to "
-		     "go on with",
-		    hub_name(j->l->hub), job_container(j->job));
 	job_close(j->job, !goes_on);
 	storage_close(j->storage);
 	free(j);
