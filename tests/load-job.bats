@@ -1,0 +1,287 @@
+# registry-load --via=job: records through import jobs of the hub.
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # $edgeAgent; HUB
+
+load helper
+load jobs
+
+setup_file() {
+    sim_start --from "$ROOT/examples/contoso.json" --operation-ms 1
+    jobs_set_up
+    STORAGE_ACCT_CONN_STRING="DefaultEndpointsProtocol=https;AccountName=contosowestdata;AccountKey=$STORAGE_KEY;EndpointSuffix=core.windows.net"
+    export STORAGE_ACCT_CONN_STRING
+    declare -px ARM_TOKEN HUB_TOKEN STORAGE_KEY STORAGE_ACCT_CONN_STRING \
+        >>"$BATS_FILE_TMPDIR/sim.env"
+}
+
+teardown_file() {
+    sim_stop
+}
+
+# Each test has a hub of its own.
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    umask 077
+    HUB=hub-$BATS_TEST_NUMBER
+    export HUB
+    make_hub "$HUB"
+}
+
+teardown() {
+    control DELETE faults >/dev/null
+    control PUT doubts/import-error-module given >/dev/null
+    control PUT doubts/import-output-name log >/dev/null
+    [ -z "$BACK" ] || kill -9 "$BACK" 2>/dev/null || true
+}
+
+make_hub() {
+    local i hub="/Microsoft.Devices/IotHubs/$1?api-version=2023-06-30"
+    arm PUT "$hub" -d "{\"location\":\"westus\",\"sku\":{\"name\":\"${2-S1}\",\"capacity\":1},\"properties\":{}}" >/dev/null
+    for ((i = 0; i < 200; i++)); do
+        [ "$(arm GET "$hub" | jq -r .properties.state)" = Active ] && return
+        sleep 0.02
+    done
+    return 1
+}
+
+# control METHOD PATH [BODY]
+control() {
+    curl -sS -X "$1" "$HUB_SIM_CONTROL/$2" ${3+-d "$3"} >/dev/null
+}
+
+# What happens to the job of this hub.
+knob() {
+    control POST "jobs/$HUB" "$1"
+}
+
+fleet() {
+    jq -nrc --argjson n "$1" -f "$ROOT/examples/fleet.jq"
+}
+
+sas() {
+    printf '"authentication":{"symmetricKey":{"primaryKey":"%s","secondaryKey":"%s"},"type":"sas"}' \
+        "$(printf '%s/p................' "$1" | base64 -w 0)" \
+        "$(printf '%s/s................' "$1" | base64 -w 0)"
+}
+
+# device ID [MORE MEMBERS]
+device() {
+    echo "{\"id\":\"$1\",\"status\":\"enabled\",$(sas "$1")${2-}}"
+}
+
+by_job() {
+    registry-load --via=job --retry-delay=0.01 "$@" "$HUB"
+}
+
+# What is on the hub, without what differs by hub.
+there() {
+    registry-dump -q --via=rest --retry-delay=0.01 "$HUB" |
+        sed 's/"\(eTag\|twinETag\)":"[^"]*",//g'
+}
+
+# No container of a run is left.
+containers() {
+    arm GET '/Microsoft.Storage/storageAccounts/contosowestdata/blobServices/default/containers?api-version=2023-05-01' |
+        jq -r '.value[].name' | grep -c '^hubpipe-' || true
+}
+
+# jobs STATUS: how many of that the hub knows.
+jobs() {
+    hub GET /jobs | jq --arg s "$1" 'map(select(.status == $s)) | length'
+}
+
+# Waits until the hub has a job.
+await_job() {
+    local i
+    for ((i = 0; i < 300; i++)); do
+        [ "$(hub GET /jobs | jq length)" -ge "${1-1}" ] && return
+        sleep 0.02
+    done
+    return 1
+}
+
+@test "a fleet of every kind by two jobs: equal, and nothing is left" {
+    fleet 120 >f.txt
+    expect_status 0 by_job --audit=a.txt <f.txt
+    has "152 applied" "0 failed, 0 rejected, 0 not tried"
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    [ "$(jobs completed)" -eq 2 ]
+    [ "$(containers)" -eq 0 ]
+    # No device by calls.
+    [ "$(grep -c '"operation":"bulk"' a.txt)" -eq 0 ]
+    # Again: nothing changes.
+    expect_status 0 by_job -q <f.txt
+    expect_status 0 registry-diff -q f.txt "$HUB"
+}
+
+@test "numbers, order and spelling go over byte for byte" {
+    local twin='"tags":{"z":1.0,"a":9007199254740993,"e":1e2,"u":"\u00e9\/"},"properties":{"desired":{"big":-4503599627370496,"f":0.10},"reported":{}}'
+    device a ",$twin" >f.txt
+    expect_status 0 by_job <f.txt
+    there >out
+    grep -qF '"tags":{"z":1.0,"a":9007199254740993,"e":1e2' out
+    grep -qF '"big":-4503599627370496,"f":0.10' out
+}
+
+@test "every mode by its line; what is there already keeps its keys" {
+    { for d in up gone twin etag; do device $d; done; } >first.txt
+    expect_status 0 by_job <first.txt
+    local etag
+    etag=$(hub GET /devices/etag | jq -r .etag)
+    {
+        device up | sed 's/"enabled"/"disabled","importMode":"update"/'
+        echo '{"id":"gone","importMode":"delete"}'
+        echo '{"id":"never","importMode":"delete"}'
+        echo '{"id":"twin","importMode":"updateTwin","tags":{"t":1},"properties":{"desired":{"d":2}}}'
+        device etag ",\"eTag\":\"$etag\"" | sed 's/"enabled"/"disabled","importMode":"updateIfMatchETag"/'
+        device new | sed 's/{/{"importMode":"create",/'
+    } >f.txt
+    expect_status 0 by_job --confirm="$HUB" --expect=6 --outcomes=all <f.txt
+    has '"id":"up","tried":"update","code":"applied"' '"id":"never","tried":"delete","code":"equal"' \
+        "6 applied"
+    run there
+    has '"id":"up","status":"disabled"' '"id":"etag","status":"disabled"' '"tags":{"t":1}' '"id":"new"'
+    has_not gone
+    # Keys that are not given: not by a line that would make new ones.
+    local key
+    key=$(hub GET /devices/twin | jq -r .authentication.symmetricKey.primaryKey)
+    printf '%s\n' '{"id":"twin","status":"disabled"}' '{"id":"fresh","status":"enabled"}' >g.txt
+    expect_status 3 by_job <g.txt
+    has NoKeys
+    expect_status 0 by_job --generate-keys <g.txt
+    [ "$(hub GET /devices/twin | jq -r .authentication.symmetricKey.primaryKey)" = "$key" ]
+    hub GET /devices/twin | jq -e '.status == "disabled"'
+    hub GET /devices/fresh | jq -e '.authentication.symmetricKey.primaryKey | length == 44'
+}
+
+@test "one line in a hundred is bad: each has its outcome, and the rest is there" {
+    local i
+    for ((i = 0; i < 300; i++)); do
+        case $i in
+        5) device "d$i" | sed 's/{/{"importMode":"update",/' ;;
+        105) device "d$i" ',"statusReason":"'"$(head -c 200 /dev/zero | tr '\0' x)"'"' ;;
+        205) device "d$i" ',"tags":{"a.b":1}' ;;
+        *) device "d$i" ;;
+        esac
+    done >f.txt
+    expect_status 7 by_job --rejects=r.txt <f.txt
+    has "297 applied" "3 failed" '"line":6,"id":"d5","tried":"update","code":"DeviceNotFound"' \
+        '"line":106,"id":"d105"' '"line":206,"id":"d205"'
+    sed -n '6p;106p;206p' f.txt | same - r.txt
+    expect_status 0 registry-diff -q <(sed '6d;106d;206d' f.txt) "$HUB"
+    [ "$(containers)" -eq 0 ]
+}
+
+@test "errors that name the device only: it and its modules are looked at" {
+    control PUT doubts/import-error-module left-out
+    {
+        device a
+        echo "{\"id\":\"a\",\"moduleId\":\"good\",$(sas good)}"
+        echo "{\"id\":\"a\",\"moduleId\":\"bad\",$(sas bad),\"tags\":{\"x.y\":1}}"
+        device b ',"tags":{"x.y":1}'
+        echo "{\"id\":\"elsewhere\",\"moduleId\":\"m\",$(sas m)}"
+    } >f.txt
+    expect_status 7 by_job --rejects=r.txt <f.txt
+    has "2 applied" "3 failed" '"id":"a","moduleId":"bad"' '"id":"b"' '"id":"elsewhere","moduleId":"m"'
+    sed -n '3,5p' f.txt | same - r.txt
+    run there
+    has '"moduleId":"good"' '"id":"a"'
+    has_not '"id":"b"'
+}
+
+@test "a job that fails: what is there is seen, and the rest is written" {
+    fleet 60 >f.txt
+    knob hold
+    by_job <f.txt >out 2>err &
+    BACK=$!
+    await_job
+    knob 'fail the disk is broken'
+    knob release
+    wait "$BACK"
+    grep -q 'the disk is broken' err
+    grep -q 'are looked at one by one' err
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    [ "$(containers)" -eq 0 ]
+}
+
+@test "a job that somebody else cancels" {
+    fleet 60 >f.txt
+    knob hold
+    by_job <f.txt >out 2>err &
+    BACK=$!
+    await_job
+    knob cancel
+    knob release
+    wait "$BACK"
+    grep -qi 'cancelled' err
+    [ ! -s out ]
+    expect_status 0 registry-diff -q f.txt "$HUB"
+}
+
+@test "killed while its job runs: the same command goes on with it" {
+    fleet 60 >f.txt
+    knob hold
+    by_job <f.txt >out 2>err &
+    BACK=$!
+    await_job
+    sleep 0.3
+    kill -9 "$BACK"
+    wait "$BACK" || true
+    [ "$(containers)" -eq 1 ]
+    knob release
+    expect_status 0 by_job <f.txt
+    has "76 applied"
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    # One for the devices, one for what is below Edge devices; none twice.
+    [ "$(hub GET /jobs | jq length)" -eq 2 ]
+    [ "$(containers)" -eq 0 ]
+}
+
+@test "the slot is taken: it waits, and says so" {
+    local u
+    device a >f.txt
+    make_container other
+    u=$(container other)
+    knob hold
+    hub POST /jobs/create "{\"type\":\"export\",\"outputBlobContainerUri\":\"$u\"}" | jq -e .jobId
+    by_job <f.txt >out 2>err &
+    BACK=$!
+    local i
+    for ((i = 0; i < 200; i++)); do
+        grep -qi 'another job' err && break
+        sleep 0.05
+    done
+    knob cancel
+    knob release
+    wait "$BACK"
+    cat err
+    grep -qi 'another job' err
+    expect_status 0 registry-diff -q f.txt "$HUB"
+}
+
+@test "storage that is ill, answers that are cut: equal, nothing twice, no key changed" {
+    fleet 500 >f.txt
+    control POST faults 'host=*.blob.core.windows.net,prob=0.05,count=0,do=status:503
+host=*.blob.core.windows.net,prob=0.05,count=0,do=cut
+host=*.blob.core.windows.net,prob=0.05,count=0,do=half
+host=*.azure-devices.net,prob=0.05,count=0,do=lose
+host=*.azure-devices.net,prob=0.05,count=0,do=cut'
+    expect_status 0 by_job <f.txt
+    control DELETE faults
+    has "0 failed, 0 rejected, 0 not tried"
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    [ "$(containers)" -eq 0 ]
+}
+
+@test "a storage account that is none: refused before anything is sent" {
+    device a >f.txt
+    local good=$STORAGE_ACCT_CONN_STRING
+    STORAGE_ACCT_CONN_STRING='AccountName=x;AccountKey=%%' expect_status 2 by_job <f.txt
+    has STORAGE_ACCT_CONN_STRING
+    STORAGE_ACCT_CONN_STRING='' expect_status 2 by_job <f.txt
+    has STORAGE_ACCT_CONN_STRING
+    # A key that is not the account's.
+    STORAGE_ACCT_CONN_STRING=${good/AccountKey=?/AccountKey=} expect_status 2 by_job <f.txt
+    [ "$(hub GET /jobs | jq length)" -eq 0 ]
+    run there
+    [ "$output" = "" ]
+}
