@@ -18,7 +18,7 @@ enum {
 	ALIVE_SECONDS = 600,        /* of a run on another machine */
 	BEAT_SECONDS = 120,
 	FRESH_SECONDS = 3600, /* an export that ended since is taken up */
-	RIGHTS_SECONDS = 60,  /* until a new role counts: CONTRACT 16.2 */
+	RIGHTS_SECONDS = 45,  /* until a new role counts: CONTRACT 16.2 */
 };
 #define PREFIX "hubpipe-"
 
@@ -599,8 +599,9 @@ take_up(struct job *j, const char *container, struct err *e)
 	return rc;
 }
 
+enum { FOUND_MAX = 256 };
 struct found {
-	char *name[256];
+	char *name[FOUND_MAX], *owner[FOUND_MAX];
 	size_t count;
 };
 
@@ -609,9 +610,69 @@ add_found(void *ctx, const char *name, struct span properties)
 {
 	struct found *f = ctx;
 
-	(void)properties;
+	f->owner[f->count] = storage_xml(&properties, "hubpipe");
 	f->name[f->count++] = xstrdup(name);
-	return f->count < sizeof f->name / sizeof *f->name;
+	return f->count < FOUND_MAX;
+}
+
+/* "PID-START-NODE", for a container that has no note yet. */
+static char *
+own_name(void)
+{
+	char node[256], *start = start_of((long)getpid()), *name;
+
+	own_node(node);
+	name = xasprintf("%ld-%s-%s", (long)getpid(), start ? start : "", node);
+	free(start);
+	return name;
+}
+
+/* Did somebody on this machine make it who is gone? */
+static bool
+is_orphan(const char *owner)
+{
+	struct note n = { .beat = (long)time(NULL) };
+	char *copy = xstrdup(owner), *start, *node = NULL;
+	bool dead = false;
+
+	start = strchr(copy, '-');
+	if (start)
+		node = strchr(start + 1, '-');
+	if (node) {
+		*start++ = *node++ = '\0';
+		n.pid = strtol(copy, NULL, 10);
+		n.start = start;
+		n.node = node;
+		dead = !is_alive(&n);
+	}
+	free(copy);
+	return dead;
+}
+
+static bool
+is_some(void *ctx, const char *name, struct span properties)
+{
+	(void)name;
+	(void)properties;
+	*(bool *)ctx = true;
+	return false;
+}
+
+/* A run died between making a container and its note. */
+static void
+remove_orphan(struct job *j, const char *container, const char *owner)
+{
+	bool some = false;
+	struct err e;
+
+	if (!owner || !is_orphan(owner) ||
+	    blob_list(j->storage, container, NULL, is_some, &some, &e) != 0 ||
+	    some)
+		return;
+	if (storage_remove(j->storage, container, &e) == 0)
+		note("'%s': removed the empty container '%s' of a run that "
+		     "died",
+		    storage_account(j->storage), container);
 }
 
 /* Goes through the containers of our making. */
@@ -631,8 +692,11 @@ look_around(struct job *j, struct err *e)
 			rc = take_up(j, f.name[i], e);
 			if (rc < 0 && e->status == ANSWER_NO)
 				rc = 0; /* it has just gone */
+			if (rc == 0)
+				remove_orphan(j, f.name[i], f.owner[i]);
 		}
 		free(f.name[i]);
+		free(f.owner[i]);
 	}
 	return rc;
 }
@@ -641,15 +705,17 @@ static int
 make_container(struct job *j, struct err *e)
 {
 	bool existed = true;
+	char *owner = own_name();
+	int rc = 0;
 
 	free(j->container);
 	j->container = container_option ? xstrdup(container_option)
 					: xasprintf(PREFIX "%s", j->run);
-	if (storage_makes_containers(j->storage) &&
-	    storage_make(j->storage, j->container, &existed, e) != 0)
-		return -1;
+	if (storage_makes_containers(j->storage))
+		rc = storage_make(j->storage, j->container, owner, &existed, e);
 	j->made = !existed;
-	return 0;
+	free(owner);
+	return rc;
 }
 
 static bool
@@ -816,11 +882,10 @@ add_remedy(const struct job *j, struct err *e)
 
 	(void)snprintf(e->text + n, sizeof e->text - n,
 	    storage_by_identity(j->storage)
-		? " (the managed identity of the hub needs the role 'Storage "
-		  "Blob Data Contributor' on '%s'; a new one counts after half "
-		  "a minute)"
+		? " (the hub needs a managed identity with the role 'Storage "
+		  "Blob Data Contributor' on '%s')"
 		: " (what signs for '%s' must permit to read, write, delete "
-		  "and list)",
+		  "and list, and outlast the job)",
 	    storage_account(j->storage));
 }
 
@@ -915,12 +980,13 @@ create_patiently(
 			pause_for(j, honest_wait(since, 0.5, 30));
 		} else if (!strcmp(code, "BlobContainerValidationError") &&
 			   storage_by_identity(j->storage) &&
+			   strstr(e->text, "Unauthorized") &&
 			   wall() - since < RIGHTS_SECONDS) {
 			if (!rights)
-				note("%s: a role that was just given counts "
-				     "after half a minute; trying for a "
-				     "minute",
-				    e->text);
+				note("'%s': a role that was just given counts "
+				     "after half a minute: trying for %d s",
+				    storage_account(j->storage),
+				    RIGHTS_SECONDS);
 			rights = true;
 			pause_for(j, 3);
 		} else {

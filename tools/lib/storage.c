@@ -18,7 +18,7 @@
 #define STORAGE_API "2021-12-02"
 #define VARIABLE "STORAGE_ACCT_CONN_STRING"
 
-enum { HEADERS = 6, SAS_NEAR = 3600 };
+enum { HEADERS = 6, SAS_NEAR = 3600, DELETED_TRIES = 30 };
 
 static const char *storage_option;
 
@@ -440,9 +440,8 @@ add_header(struct buf *text, const struct signing *g, const char *name)
 	for (size_t i = 0; i < HEADERS && g->headers[i]; i++)
 		if (strncasecmp(g->headers[i], name, n) == 0 &&
 		    g->headers[i][n] == ':')
-			buf_text(text,
-			    g->headers[i] + n + 1 +
-				strspn(g->headers[i] + n + 1, " "));
+			buf_text(text, g->headers[i] + n + 1 +
+					   strspn(g->headers[i] + n + 1, " "));
 }
 
 static void
@@ -827,19 +826,31 @@ storage_job_url(struct storage *s, const char *container, const char *rights,
 }
 
 int
-storage_make(
-    struct storage *s, const char *container, bool *existed, struct err *e)
+storage_make(struct storage *s, const char *container, const char *owner,
+    bool *existed, struct err *e)
 {
-	struct http_request r =
-	    storage_request(s, "PUT", container, NULL, "restype=container");
 	struct http_reply reply;
 	char code[64];
 	int rc;
 
-	r.audit = "createContainer";
-	r.audit_id = xstrdup(container);
-	storage_one(s, &r, &reply);
-	rc = storage_check(s, &reply, container, code, e);
+	for (int i = 0;; i++) {
+		struct http_request r = storage_request(
+		    s, "PUT", container, NULL, "restype=container");
+
+		if (owner)
+			storage_header(
+			    &r, xasprintf("x-ms-meta-hubpipe: %s", owner));
+		r.audit = "createContainer";
+		r.audit_id = xstrdup(container);
+		storage_one(s, &r, &reply);
+		rc = storage_check(s, &reply, container, code, e);
+		/* A name is free half a minute after it was deleted. */
+		if (rc == 0 || strcmp(code, "ContainerBeingDeleted") != 0 ||
+		    i == DELETED_TRIES)
+			break;
+		http_reply_free(&reply);
+		http_sleep(s->http, 2);
+	}
 	*existed = false;
 	if (rc != 0 && !strcmp(code, "ContainerAlreadyExists")) {
 		/* Or our own first try, whose answer was lost. */
@@ -928,7 +939,7 @@ storage_list(struct storage *s, const char *container, const char *prefix,
 		struct http_reply reply;
 
 		buf_printf(&query, "%scomp=list&maxresults=1000",
-		    container ? "restype=container&" : "");
+		    container ? "restype=container&" : "include=metadata&");
 		if (prefix && *prefix) {
 			buf_text(&query, "&prefix=");
 			buf_url(&query, prefix, strlen(prefix));

@@ -58,13 +58,14 @@ char *storage_job_url(struct storage *s, const char *container,
 char *storage_url(
     const struct storage *s, const char *container, const char *blob);
 
-/* Private; *existed instead of a failure when it is there. */
-int storage_make(
-    struct storage *s, const char *container, bool *existed, struct err *e);
+/* Private; *existed instead of a failure when it is there.  owner: who made it,
+ * kept as its metadata "hubpipe", or NULL. */
+int storage_make(struct storage *s, const char *container, const char *owner,
+    bool *existed, struct err *e);
 /* What is not there is removed. */
 int storage_remove(struct storage *s, const char *container, struct err *e);
 
-/* A name in a list; false: enough. */
+/* A name in a list, and what else is said of it, as XML; false: enough. */
 typedef bool storage_name(void *ctx, const char *name, struct span properties);
 int storage_containers(struct storage *s, const char *prefix,
     storage_name *each, void *ctx, struct err *e);
