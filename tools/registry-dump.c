@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "configurations.h"
+#include "dumpstate.h"
 #include "exportjob.h"
 #include "fleet.h"
 #include "hub.h"
@@ -17,12 +18,14 @@
 #include "out.h"
 #include "quota.h"
 
-static const char *output, *manifest, *configurations, *ids;
+static const char *output, *state, *manifest, *configurations, *ids;
 static bool metadata, exclude_keys;
 
 static const struct opt opts[] = {
 	OPT_TEXT('o', "output", "FILE", &output,
 	    "write to FILE, which appears when it is complete"),
+	OPT_TEXT(0, "state", "FILE", &state,
+	    "note in FILE what is read; a dump that was killed goes on there"),
 	OPT_TEXT(0, "manifest", "FILE", &manifest,
 	    "say in FILE what the dump is, and whether it is complete"),
 	OPT_TEXT(0, "configurations", "FILE", &configurations,
@@ -52,7 +55,9 @@ static const struct tool tool = {
 
 struct dump {
 	struct out *out;
+	struct dumpstate *state; /* or NULL */
 	EVP_MD_CTX *digest;
+	char when[32];
 };
 
 static void
@@ -137,9 +142,11 @@ begin(struct dump *d)
 	if (ids && manifest)
 		usage("a dump of some devices is no complete one: --manifest "
 		      "does not go with --ids");
-	/* An old one must not speak for a dump that died. */
-	if (manifest)
-		(void)unlink(manifest);
+	if (state && (!output || strcmp(output, "-") == 0))
+		usage("--state needs a file to go on with: -o FILE");
+	if (state && via_told_job())
+		usage("--state goes on with single calls: --via=job does not "
+		      "go with it");
 }
 
 static struct hub *
@@ -155,6 +162,89 @@ open_source(struct http *http, const char *operand)
 	return hub;
 }
 
+static struct dumpstate *
+open_state(const struct hub *hub, const char *when)
+{
+	struct dumpstate *s;
+	struct buf options = BUF_INIT;
+	struct err e;
+
+	if (!state)
+		return NULL;
+	buf_text(&options, metadata ? "--metadata" : "");
+	buf_text(&options, exclude_keys ? "--exclude-keys" : "");
+	if (ids)
+		buf_printf(&options, "--ids=%s", ids);
+	s = dumpstate_open(
+	    state, output, hub, options.at ? options.at : "", when, &e);
+	if (!s)
+		die_err(&e);
+	buf_free(&options);
+	return s;
+}
+
+/* Into a file that appears when it is complete.  By a job? */
+static bool
+read_fleet(struct hub *hub, struct http *http, struct dump *d,
+    struct fleet_want *want, struct fleet_got *got)
+{
+	bool job;
+
+	if (exclude_keys)
+		warn(NULL,
+		    "--exclude-keys: what is loaded from such a dump gets new "
+		    "keys, that no device has");
+	/* An old one must not speak for a dump that died. */
+	if (manifest)
+		(void)unlink(manifest);
+	if (d->state) {
+		*got = dumpstate_got(d->state);
+		want->line = dumpstate_line;
+		want->skip = dumpstate_skip;
+		want->device = dumpstate_device;
+		want->ctx = d->state;
+		if (got->devices)
+			note("'%s': %ld devices were read before", state,
+			    got->devices);
+		if (!dumpstate_read(d->state))
+			fleet_read(hub, http, want, got);
+		dumpstate_end_read(d->state, got);
+		if (EVP_MD_CTX_copy_ex(d->digest, dumpstate_digest(d->state)) !=
+		    1)
+			die(LOCAL_FAILURE, NULL, "SHA-256 failed");
+		return false;
+	}
+	d->out = out_open(output, !exclude_keys);
+	job = exportjob_read(hub, http, want, configurations, got);
+	if (!job)
+		fleet_read(hub, http, want, got);
+	out_close(d->out);
+	return job;
+}
+
+static void
+dump(struct hub *hub, struct http *http, const char *operand, struct dump *d,
+    struct fleet_got *got)
+{
+	struct fleet_want want = { .metadata = metadata,
+		.exclude_keys = exclude_keys,
+		.ids = ids,
+		.line = write_line,
+		.ctx = d,
+		.quota = quota_open(hub) };
+	bool job = read_fleet(hub, http, d, &want, got);
+
+	if (configurations && !job)
+		dump_configurations(hub);
+	if (manifest)
+		write_manifest(hub, operand,
+		    d->state ? dumpstate_began(d->state) : d->when, got,
+		    job ? "job" : "rest", d->digest);
+	if (d->state)
+		dumpstate_end(d->state);
+	quota_close(want.quota);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -162,31 +252,22 @@ main(int argc, char *argv[])
 	const char *operand = first < argc ? argv[first] : NULL;
 	struct http *http = http_open();
 	struct dump d = { .digest = EVP_MD_CTX_new() };
-	struct fleet_want want = { metadata, exclude_keys, ids, write_line, &d,
-		NULL };
-	struct fleet_got got;
+	struct fleet_got got = { 0 };
 	struct hub *hub;
-	char when[32];
-	bool job;
 
 	begin(&d);
 	hub = open_source(http, operand);
-	want.quota = quota_open(hub);
-	now_text(when);
-	d.out = out_open(output, !exclude_keys);
-	/* A job exports all there is. */
-	job = !ids && exportjob_read(hub, http, &want, configurations, &got);
-	if (!job)
-		fleet_read(hub, http, &want, &got);
-	out_close(d.out);
-	if (configurations && !job)
-		dump_configurations(hub);
-	if (manifest)
-		write_manifest(
-		    hub, operand, when, &got, job ? "job" : "rest", d.digest);
+	now_text(d.when);
+	d.state = open_state(hub, d.when);
+	if (d.state && dumpstate_complete(d.state)) {
+		note("'%s': is complete: nothing is left to do", state);
+		got = dumpstate_got(d.state);
+	} else {
+		dump(hub, http, operand, &d, &got);
+	}
 	note("'%s': %ld devices, %ld lines", hub_name(hub), got.devices,
 	    got.lines);
-	quota_close(want.quota);
+	dumpstate_close(d.state);
 	hub_close(hub);
 	http_close(http);
 	EVP_MD_CTX_free(d.digest);

@@ -472,6 +472,8 @@ write_ready(struct fleet *d, bool all)
 				d->got->unlisted++;
 			}
 		}
+		if (d->want->device)
+			d->want->device(d->got, d->want->ctx);
 		progress_add(1);
 		for (size_t i = 0; i < p->count; i++) {
 			free(p->module[i].id);
@@ -494,6 +496,11 @@ begin(struct fleet *d, char *id, struct span identity)
 {
 	struct place *p;
 
+	if (d->want->skip && d->want->skip(id, d->want->ctx)) {
+		progress_add(1);
+		free(id);
+		return;
+	}
 	write_ready(d, false);
 	p = &d->place[(d->first + d->used++) % d->size];
 	p->id = id;
@@ -699,7 +706,6 @@ fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
 	struct fleet d = { .hub = hub, .http = http, .want = want, .got = got };
 	long total = 0;
 
-	*got = (struct fleet_got){ 0 };
 	d.size = (size_t)http_jobs() * 4;
 	d.place = xcalloc(d.size, sizeof *d.place);
 	if (want->ids)

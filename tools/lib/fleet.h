@@ -14,12 +14,18 @@
 #include "hub.h"
 #include "quota.h"
 
+struct fleet_got;
+
 struct fleet_want {
 	bool metadata;     /* keep $metadata and $version of the twins */
 	bool exclude_keys; /* authentication is null everywhere */
 	const char *ids;   /* only the devices listed in this file; NULL: all */
 	void (*line)(struct span line, void *ctx); /* with its \n */
 	void *ctx;
+	/* A device that need not be read; after each, with its lines; both
+	 * may be NULL. */
+	bool (*skip)(const char *id, void *ctx);
+	void (*device)(const struct fleet_got *got, void *ctx);
 	struct quota *quota; /* tells what it will cost; may be NULL */
 };
 
@@ -32,7 +38,8 @@ struct fleet_got {
 };
 
 /* Says what it will cost, reads all, dies where it cannot go on.  Shows
- * progress.  got->hidden > 0: the lines are not the whole fleet. */
+ * progress.  *got: what earlier runs got, at first zeros; this adds to it.
+ * got->hidden > 0: the lines are not the whole fleet. */
 void fleet_read(struct hub *hub, struct http *http,
     const struct fleet_want *want, struct fleet_got *got);
 

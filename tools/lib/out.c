@@ -17,6 +17,7 @@ struct out {
 	char *name;    /* for messages, and what the file will be called */
 	bool borrowed; /* fd is not ours to close */
 	size_t temp;   /* 1 + index in temps[]; 0: none */
+	char *part;    /* what it is called until then, or NULL */
 	char *at;      /* BATCH bytes */
 	size_t len;
 };
@@ -143,6 +144,25 @@ out_open(const char *path, bool secret)
 }
 
 struct out *
+out_open_part(const char *path, const char *part, off_t offset)
+{
+	struct out *o = xcalloc(1, sizeof *o);
+	struct stat st;
+
+	o->at = xmalloc(BATCH);
+	o->name = xstrdup(path);
+	o->part = xstrdup(part);
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		die(BAD_USAGE, path, "is no regular file");
+	o->fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (o->fd < 0 || fchmod(o->fd, 0600) || ftruncate(o->fd, offset) ||
+	    lseek(o->fd, offset, SEEK_SET) < 0)
+		die(LOCAL_FAILURE, part, "cannot be written: %s",
+		    strerror(errno));
+	return o;
+}
+
+struct out *
 out_open_fd(int fd, const char *name)
 {
 	struct out *o = xcalloc(1, sizeof *o);
@@ -183,6 +203,15 @@ out_flush(struct out *o)
 }
 
 void
+out_sync(struct out *o)
+{
+	out_flush(o);
+	if (fdatasync(o->fd) != 0 && errno != EINVAL)
+		die(LOCAL_FAILURE, o->name, "write failed: %s",
+		    strerror(errno));
+}
+
+void
 out_add(struct out *o, const char *text, size_t len)
 {
 	if (len > BATCH - o->len) {
@@ -207,7 +236,7 @@ out_span(struct out *o, struct span s)
 static void
 finish(struct out *o)
 {
-	char *temp = o->temp ? temps[o->temp - 1] : NULL;
+	char *temp = o->part ? o->part : o->temp ? temps[o->temp - 1] : NULL;
 	int fd = o->borrowed ? dup(o->fd) : o->fd;
 
 	if (temp && fsync(fd) != 0)
@@ -221,7 +250,8 @@ finish(struct out *o)
 	if (rename(temp, o->name) != 0)
 		die(LOCAL_FAILURE, o->name, "rename failed: %s",
 		    strerror(errno));
-	temps[o->temp - 1] = NULL;
+	if (o->temp)
+		temps[o->temp - 1] = NULL;
 	free(temp);
 }
 

@@ -8,6 +8,7 @@
 #define OUT_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "buf.h"
 #include "msg.h"
@@ -17,12 +18,16 @@ struct out;
 /* path NULL or "-": stdout.  secret: the output holds keys; warns once when
  * stdout is a regular file that others can read.  Dies on failure. */
 struct out *out_open(const char *path, bool secret);
+/* part, 0600, from that byte on; it stays when the process dies, and becomes
+ * path when it is closed.  Dies on failure. */
+struct out *out_open_part(const char *path, const char *part, off_t offset);
 /* Batches to a descriptor that stays the caller's, such as a spool's. */
 struct out *out_open_fd(int fd, const char *name);
 /* A failed write dies at once with LOCAL_FAILURE: "stdout: write failed". */
 void out_add(struct out *o, const char *text, size_t len);
 void out_span(struct out *o, struct span s);
 void out_flush(struct out *o); /* for lines a person waits for */
+void out_sync(struct out *o);  /* ... and for what must be on disk */
 /* Flushes, checks, renames; dies on failure. */
 void out_close(struct out *o);
 /* An empty file that nobody else can see: 0600, unlinked, for spooling. */
