@@ -11,12 +11,16 @@
 #include <unistd.h>
 
 #include "configurations.h"
+#include "importjob.h"
+#include "interrupt.h"
 #include "loadrun.h"
 #include "opt.h"
 #include "quota.h"
+#include "via.h"
 
 static bool dry_run;
-static const char *outcomes = "failed", *rejects, *configurations;
+static bool overwrite;
+static const char *outcomes = "failed", *rejects, *configurations, *journal;
 static struct configurations *configured;
 static struct load_rules rules = { .expect = -1 };
 
@@ -29,6 +33,10 @@ static const struct opt opts[] = {
 	    "then apply the configurations in FILE, base deployments first"),
 	OPT_TEXT(0, "rejects", "FILE", &rejects,
 	    "write the records that were not applied to FILE, as they came"),
+	OPT_TEXT(0, "journal", "FILE", &journal,
+	    "note in FILE what is done; a run that was killed goes on there"),
+	OPT_FLAG(0, "overwrite", &overwrite,
+	    "also what others changed since the journal began"),
 	OPT_FLAG(0, "generate-keys", &rules.generate_keys,
 	    "let the hub make keys for new devices that bring none"),
 	OPT_TEXT(0, "manifest", "FILE", &rules.manifest,
@@ -39,6 +47,7 @@ static const struct opt opts[] = {
 	    "name the hub again: needed to delete"),
 	OPT_FLAG(0, "allow-partial", &rules.allow_partial,
 	    "delete though some lines of the input are wrong"),
+	OPT_GROUP(via_opts),
 	OPT_GROUP(quota_opts),
 	OPT_GROUP(hub_opts),
 	OPT_END,
@@ -75,6 +84,7 @@ print_plan(struct loadrun *l)
 				  configurations_wrong(configured)
 			    : 0;
 
+	importjob_plan(l, &b);
 	(void)load_plan_text(l->plan, &b);
 	if (c)
 		buf_printf(&b,
@@ -109,8 +119,14 @@ summary(const struct loadrun *l)
 	if (l->reported)
 		warn(hub_name(l->hub),
 		    "%ld records have reported properties that nobody but "
-		    "the device can write",
+		    "the device can write (registry-diff --reported shows them)",
 		    l->reported);
+	if (l->blind)
+		warn(hub_name(l->hub),
+		    "%ld modules of disabled devices are there, but a key "
+		    "does not show theirs: keys are not compared "
+		    "(AZURE_CLIENT_ID and its like may)",
+		    l->blind);
 }
 
 /* After the devices: they would change twins that are still to be written
@@ -145,7 +161,7 @@ apply_configurations(struct loadrun *l, const struct configurations *c)
 static enum status
 verdict(const struct loadrun *l, long input)
 {
-	bool done = l->applied + l->equal > 0;
+	bool done = l->applied + l->equal + l->no_twin > 0;
 
 	if (l->stop != DONE)
 		return l->stop;
@@ -156,6 +172,21 @@ verdict(const struct loadrun *l, long input)
 	if (!l->failed)
 		return BAD_DATA;
 	return l->retry ? REMOTE_RETRY : REMOTE_REFUSED;
+}
+
+/* After all is checked: now it is known whether it is the same work. */
+static void
+start_journal(struct loadrun *l)
+{
+	struct err e;
+
+	if (!l->journal)
+		return;
+	if (loadjournal_start(
+		l->journal, l->plan, l->ledger, load_input(l->plan), &e))
+		die_err(&e);
+	if (loadjournal_complete(l->journal))
+		note("'%s': is complete: nothing is left to do", journal);
 }
 
 /* All that is read is checked before the first record is acted on. */
@@ -172,6 +203,12 @@ read_all(struct loadrun *l, const char *operand)
 	l->hub = hub_open(l->http, operand, "DEST_IOTHUB_CONN_STRING", &e);
 	if (!l->hub || load_check_source(&rules, l->hub, l->http, operand, &e))
 		die_err(&e);
+	l->journal = journal ? loadjournal_open(journal, l->hub,
+				   rules.generate_keys ? "--generate-keys" : "",
+				   dry_run, &e)
+			     : NULL;
+	if (journal && !l->journal)
+		die_err(&e);
 	l->quota = quota_open(l->hub);
 	l->ledger = ledger_open(&e);
 	if (!l->ledger)
@@ -181,6 +218,7 @@ read_all(struct loadrun *l, const char *operand)
 		out_flush(l->out); /* which lines are wrong */
 		die_err(&e);
 	}
+	start_journal(l);
 }
 
 int
@@ -190,6 +228,7 @@ main(int argc, char *argv[])
 	struct loadrun l = { .http = http_open(),
 		.all = *outcomes == 'a',
 		.dry_run = dry_run,
+		.overwrite = overwrite,
 		.rejects = rejects };
 	enum status status;
 	long input;
@@ -211,6 +250,8 @@ main(int argc, char *argv[])
 	}
 	status = verdict(&l, input);
 	out_close(l.out);
+	interrupt_die();
+	loadjournal_close(l.journal);
 	configurations_free(configured);
 	load_free(l.plan);
 	ledger_close(l.ledger);
