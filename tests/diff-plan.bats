@@ -161,7 +161,7 @@ hub=$IOTHUB_CONN_STRING
 unset IOTHUB_CONN_STRING
 export DEST_IOTHUB_CONN_STRING=$hub
 registry-load -q <tail.txt >outcomes || exit 10
-registry-diff -j 4 many.txt
+registry-diff --via=rest -j 4 many.txt
 END
     head -n 1290 many.txt >head.txt
     tail -n +1291 many.txt >tail.txt
