@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +19,8 @@
 #include "out.h"
 #include "quota.h"
 
-static const char *output, *state, *manifest, *configurations, *ids;
+static const char *output, *state, *manifest, *configurations, *ids, *where;
+static long limit = -1;
 static bool metadata, exclude_keys;
 
 static const struct opt opts[] = {
@@ -33,6 +35,10 @@ static const struct opt opts[] = {
 	OPT_TEXT(0, "ids", "FILE", &ids,
 	    "read only the devices listed: ids, records or outcomes, one a "
 	    "line"),
+	OPT_TEXT(0, "where", "CONDITION", &where,
+	    "read only the devices of which a condition of IoT Hub's query "
+	    "language is true"),
+	OPT_NUMBER(0, "limit", "N", &limit, "read only the first N devices"),
 	OPT_FLAG(0, "metadata", &metadata,
 	    "keep $metadata and $version of the twins"),
 	OPT_FLAG(0, "exclude-keys", &exclude_keys,
@@ -139,9 +145,15 @@ begin(struct dump *d)
 {
 	if (!d->digest || EVP_DigestInit_ex(d->digest, EVP_sha256(), NULL) != 1)
 		die(LOCAL_FAILURE, NULL, "SHA-256 does not start");
-	if (ids && manifest)
+	if (manifest && (ids || where || limit > 0))
 		usage("a dump of some devices is no complete one: --manifest "
-		      "does not go with --ids");
+		      "does not go with --ids, --where and --limit");
+	if (limit == 0)
+		usage("--limit: a dump has at least one device");
+	if (ids && where)
+		usage("--ids and --where exclude each other");
+	if (where && !where[strspn(where, " \t\r\n")])
+		usage("--where: the condition is empty");
 	if (state && (!output || strcmp(output, "-") == 0))
 		usage("--state needs a file to go on with: -o FILE");
 	if (state && via_told_job())
@@ -175,6 +187,10 @@ open_state(const struct hub *hub, const char *when)
 	buf_text(&options, exclude_keys ? "--exclude-keys" : "");
 	if (ids)
 		buf_printf(&options, "--ids=%s", ids);
+	if (where)
+		buf_printf(&options, "--where=%s", where);
+	if (limit > 0)
+		buf_printf(&options, "--limit=%ld", limit);
 	s = dumpstate_open(
 	    state, output, hub, options.at ? options.at : "", when, &e);
 	if (!s)
@@ -229,6 +245,8 @@ dump(struct hub *hub, struct http *http, const char *operand, struct dump *d,
 	struct fleet_want want = { .metadata = metadata,
 		.exclude_keys = exclude_keys,
 		.ids = ids,
+		.where = where,
+		.limit = limit > 0 ? limit : 0,
 		.line = write_line,
 		.ctx = d,
 		.quota = quota_open(hub) };

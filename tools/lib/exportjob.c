@@ -51,18 +51,19 @@ is_chosen(struct export *x)
 {
 	const struct fleet_want *want = x->want;
 	struct via_work work = { .rest = "calls", .lines = -1 };
+	bool some = want->ids || want->where || want->next || want->limit;
 	double n;
 
-	if (want->ids)
-		work.never = "--ids reads single devices";
+	if (some)
+		work.never = "--ids, --where and --limit read single devices";
 	else if (want->metadata)
 		work.never = "an export has no $metadata and $version";
 	/* Who says job gets what an export has. */
-	if (via_told_job() && want->metadata && !want->ids)
+	if (via_told_job() && want->metadata && !some)
 		work.never = NULL;
 	if (via_is_told() && !via_told_job())
 		return false;
-	if (!want->ids)
+	if (!some)
 		x->total = count_devices(x->hub);
 	if (x->total >= 0) {
 		n = (double)x->total;

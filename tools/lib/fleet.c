@@ -1,6 +1,7 @@
 /* fleet.c: a hub's devices as lines; see fleet.h. */
 #include "fleet.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "entry.h"
@@ -43,6 +44,7 @@ struct fleet {
 	size_t with_count;
 	bool with_known;
 	struct idset met; /* of want->ids */
+	long begun;       /* devices; at want->limit it is enough */
 	struct buf line;
 };
 
@@ -390,8 +392,12 @@ query(struct fleet *d, const char *text, char **more, struct json *rows,
 	free(*more);
 	*more = NULL;
 	http_one(d->http, &r, &reply);
-	if (hub_check(d->hub, &reply, hub_name(d->hub), code, &e))
+	if (hub_check(d->hub, &reply, hub_name(d->hub), code, &e)) {
+		if (d->want->where && reply.status == 400)
+			die(BAD_USAGE, d->want->where,
+			    "the hub does not take this condition: %s", e.text);
 		die_err(&e);
+	}
 	buf_free(page);
 	*page = reply.body;
 	reply.body = (struct buf)BUF_INIT;
@@ -456,8 +462,9 @@ write_ready(struct fleet *d, bool all)
 			http_wait(d->http, d->asked);
 		if (p->gone) {
 			note("'%s': %s", p->id,
-			    d->want->ids ? "is not there"
-					 : "deleted while the dump was made");
+			    d->want->ids || d->want->next
+				? "is not there"
+				: "deleted while the dump was made");
 			d->got->gone++;
 		} else {
 			write_device(d, p);
@@ -496,6 +503,7 @@ begin(struct fleet *d, char *id, struct span identity)
 {
 	struct place *p;
 
+	d->begun++;
 	if (d->want->skip && d->want->skip(id, d->want->ctx)) {
 		progress_add(1);
 		free(id);
@@ -511,6 +519,12 @@ begin(struct fleet *d, char *id, struct span identity)
 	if (!d->no_twins)
 		ask(d, p, TWIN, 0);
 	ask(d, p, MODULES, 0);
+}
+
+static bool
+is_enough(const struct fleet *d)
+{
+	return d->want->limit && d->begun >= d->want->limit;
 }
 
 /* One of the identities that the list gave. */
@@ -543,7 +557,7 @@ read_large(struct fleet *d, struct listed *listed, size_t count)
 	qsort(listed, count, sizeof *listed, by_listed);
 	do {
 		query(d, "SELECT deviceId FROM devices", &more, &rows, &page);
-		for (size_t i = 0; i < rows.count; i++) {
+		for (size_t i = 0; i < rows.count && !is_enough(d); i++) {
 			struct listed key = { 0 }, *l;
 			struct span at;
 
@@ -564,9 +578,10 @@ read_large(struct fleet *d, struct listed *listed, size_t count)
 			if (l)
 				l->seen = true;
 		}
-	} while (more);
+	} while (more && !is_enough(d));
+	free(more);
 	/* The query is late: a device may be in the list only. */
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count && !is_enough(d); i++)
 		if (!listed[i].seen)
 			begin(d, xstrdup(listed[i].id), listed[i].identity);
 	json_free(&rows);
@@ -592,7 +607,7 @@ read_listed(struct fleet *d, const struct json *list)
 		listed[i].hash = hash(span_of(listed[i].id));
 	}
 	if (n < LIST_MAX)
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n && !is_enough(d); i++)
 			begin(d, xstrdup(listed[i].id), listed[i].identity);
 	else
 		read_large(d, listed, n);
@@ -611,6 +626,8 @@ read_from_file(void *ctx, const char *id, const char *module)
 	bool added;
 
 	(void)module; /* modules come with their device */
+	if (is_enough(d))
+		return;
 	(void)idset_add(&d->met, id, NULL, &added);
 	if (added)
 		begin(d, xstrdup(id), (struct span){ NULL, 0 });
@@ -666,10 +683,14 @@ read_all(struct fleet *d)
 	struct json list = { 0 };
 	struct buf body = BUF_INIT;
 	struct err e;
+	long few = d->want->limit ? d->want->limit : LIST_MAX;
+	char top[32] = "top=1000";
 	bool large;
 	long total;
 
-	if (hub_get(d->hub, &body, NULL, &e, "top=1000", "/devices"))
+	if (few < LIST_MAX)
+		(void)snprintf(top, sizeof top, "top=%ld", few);
+	if (hub_get(d->hub, &body, NULL, &e, top, "/devices"))
 		die_err(&e);
 	if (json_scan(buf_peek(&body), &list, &fault) ||
 	    list.kind != JSON_ARRAY)
@@ -678,23 +699,65 @@ read_all(struct fleet *d)
 	total = large ? count_devices(d) : (long)list.count;
 	if (total < (long)list.count)
 		total = (long)list.count;
+	if (d->want->limit && total > d->want->limit)
+		total = d->want->limit;
 	say_cost(d, total, large);
 	progress_begin("devices", total);
 	read_listed(d, &list);
 	write_ready(d, true);
 	buf_wipe(&body);
 	json_free(&list);
-	return large ? total : 0;
+	return large && !d->want->limit ? total : 0;
+}
+
+/* The query names them, and each is read by calls of its own. */
+static void
+read_where(struct fleet *d)
+{
+	static const char *const path[] = { "deviceId", NULL };
+	char *text =
+	    xasprintf("SELECT deviceId FROM devices WHERE %s", d->want->where);
+	struct json rows = { 0 };
+	struct buf page = BUF_INIT;
+	char *more = NULL;
+
+	do {
+		query(d, text, &more, &rows, &page);
+		for (size_t i = 0; i < rows.count && !is_enough(d); i++) {
+			struct span at;
+			char *id = NULL;
+
+			if (json_get(rows.member[i].value, path, &at, NULL) ==
+			    1)
+				id = json_string(at);
+			if (!id)
+				die(BAD_USAGE, d->want->where,
+				    "is more than a condition: the query gave "
+				    "a row without deviceId");
+			read_from_file(d, id, NULL);
+			free(id);
+		}
+	} while (more && !is_enough(d));
+	free(more);
+	free(text);
+	json_free(&rows);
+	buf_free(&page);
 }
 
 static void
 read_these(struct fleet *d)
 {
 	struct err e;
+	char *id;
 
 	progress_begin("devices", 0);
-	if (idset_each(d->want->ids, read_from_file, d, &e))
+	if (d->want->where)
+		read_where(d);
+	else if (!d->want->next &&
+		 idset_each(d->want->ids, read_from_file, d, &e))
 		die_err(&e);
+	while (d->want->next && (id = d->want->next(d->want->ctx)))
+		begin(d, id, (struct span){ NULL, 0 });
 	write_ready(d, true);
 	idset_free(&d->met);
 }
@@ -708,7 +771,7 @@ fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
 
 	d.size = (size_t)http_jobs() * 4;
 	d.place = xcalloc(d.size, sizeof *d.place);
-	if (want->ids)
+	if (want->ids || want->where || want->next)
 		read_these(&d);
 	else
 		total = read_all(&d);

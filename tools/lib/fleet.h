@@ -19,7 +19,12 @@ struct fleet_got;
 struct fleet_want {
 	bool metadata;     /* keep $metadata and $version of the twins */
 	bool exclude_keys; /* authentication is null everywhere */
-	const char *ids;   /* only the devices listed in this file; NULL: all */
+	/* Only the devices listed in this file; of this condition of the
+	 * query language, which may be late (CONTRACT 14); or that next()
+	 * names one by one, malloc'd, NULL at the end.  NULL: all. */
+	const char *ids, *where;
+	char *(*next)(void *ctx);
+	long limit; /* so many devices, the first; 0: all */
 	void (*line)(struct span line, void *ctx); /* with its \n */
 	void *ctx;
 	/* A device that need not be read; after each, with its lines; both
