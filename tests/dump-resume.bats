@@ -1,0 +1,128 @@
+# registry-dump --state: killed at any moment, it goes on; no line twice, none
+# missing.
+# shellcheck shell=bash disable=SC2016 # $ in what hub-sim's shell evaluates
+
+load helper
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    umask 077
+    jq -nrc --argjson n "${FLEET-200}" -f "$ROOT/examples/fleet.jq" >f.txt
+    cat >load <<'END'
+DEST_IOTHUB_CONN_STRING=$IOTHUB_CONN_STRING IOTHUB_CONN_STRING= registry-load -q <f.txt
+END
+    # kill_until_done COMMAND...: kill -9, each time a little later, and again.
+    cat >kill_until_done <<'END'
+ms=40 n=0 status=137
+while [ $status -eq 137 ]; do
+    n=$((n + 1)) ms=$((ms + 3))
+    [ ! -e d.txt ] || cmp -s want.txt d.txt || exit 99 # not complete, and there
+    status=$(exec 2>err; timeout -s KILL "0.$(printf %03d $ms)" "$@" >out; echo $?)
+done
+grep -v HUBPIPE_CONNECT_TO err
+echo "$n runs"
+exit $status
+END
+    chmod +x load kill_until_done
+}
+
+sim() {
+    local want=$1 options=()
+    shift
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    expect_status "$want" hub-sim --from "$FIXTURES/two-hubs.json" \
+        --dest contoso-east --operation-ms 1 "${options[@]}" -- \
+        bash -o pipefail -c "./load && $2"
+}
+
+@test "kill -9 until done: the same bytes, and a manifest that is right" {
+    sim 0 -- 'registry-dump -q -o want.txt --manifest=want.json &&
+        ./kill_until_done registry-dump -o d.txt --state=s --manifest=m.json'
+    cmp want.txt d.txt
+    [ "$(jq -r .sha256 m.json)" = "$(sha256sum <d.txt | cut -d ' ' -f 1)" ]
+    [ "$(jq -c 'del(.time)' want.json)" = "$(jq -c 'del(.time)' m.json)" ]
+    [ ! -e d.txt.part ]
+    [ "$(stat -c %a d.txt)" = 600 ]
+}
+
+@test "the same of more than a thousand devices, whose ids come by query" {
+    jq -nrc --argjson n 1200 -f "$ROOT/examples/fleet.jq" >f.txt
+    sim 0 -- 'registry-dump -q -o want.txt &&
+        ./kill_until_done registry-dump -o d.txt --state=s'
+    cmp <(sort want.txt) <(sort d.txt)
+}
+
+@test "complete: nothing is read, and the status is as it was" {
+    sim 0 -- 'registry-dump -q -o d.txt --state=s --manifest=m && cp d.txt e.txt &&
+        curl -sd "host=contoso.*;path=/devices*;do=status:500" $HUB_SIM_CONTROL/faults &&
+        registry-dump -o d.txt --state=s --manifest=m'
+    has "'s': is complete: nothing is left to do" "200 devices"
+    cmp d.txt e.txt
+    [ "$(jq .complete m)" = true ]
+}
+
+@test "a service that fails in the middle, and the same command again" {
+    sim 0 -- 'registry-dump -q -o want.txt
+        curl -sd "path=/twins/*,skip=120,count=0,do=status:403" $HUB_SIM_CONTROL/faults >/dev/null
+        registry-dump -o d.txt --state=s; echo "first: $?"
+        [ ! -e d.txt ] && [ -s d.txt.part ] && stat -c "part: %a" d.txt.part
+        curl -sX DELETE $HUB_SIM_CONTROL/faults
+        registry-dump -o d.txt --state=s && cmp want.txt d.txt'
+    has "first: 6" "part: 600" "devices were read before"
+}
+
+@test "killed between its last line and its name, and before the manifest" {
+    sim 0 -- 'registry-dump -q -o d.txt --state=s --manifest=m.json && cp d.txt want.txt && cp m.json want.json
+        sed -i "\$d" s && mv d.txt d.txt.part && rm m.json
+        registry-dump -o d.txt --state=s --manifest=m.json && cmp want.txt d.txt && cmp want.json m.json &&
+        sed -i "\$d" s && rm m.json && registry-dump -o d.txt --state=s --manifest=m.json && cmp want.json m.json'
+    has "200 devices"
+}
+
+# half: a dump that was killed in the middle: d.txt.part and s.
+half='registry-dump -q -o want.txt
+    curl -sd "path=/twins/*,skip=120,count=0,do=status:403" $HUB_SIM_CONTROL/faults >/dev/null
+    registry-dump -q -o d.txt --state=s 2>/dev/null; curl -sX DELETE $HUB_SIM_CONTROL/faults; '
+
+@test "torn at any byte: the tail of the part, and of the journal" {
+    sim 0 -- "$half"' cp s s0; cp d.txt.part p0
+        for cut in 1 17 80 150 300; do
+            head -c -$cut s0 >s; { cat p0; echo "{\"id\":\"dev"; } >d.txt.part
+            rm -f d.txt; registry-dump -q -o d.txt --state=s && cmp want.txt d.txt || exit 1
+        done 2>/dev/null'
+}
+
+@test "a part that is not as it was left is refused, and not touched" {
+    sim 0 -- "$half"'
+        # What the last line that is on disk speaks for, or more, must be there.
+        registry-dump -q -o d.txt --state=s 2>/dev/null; mv d.txt d.txt.part; sed -i "\$d" s
+        cp d.txt.part p0
+        head -c 5000 p0 >d.txt.part; registry-dump -o d.txt --state=s; echo "short: $?"
+        sed "3s/enabled/ENABLED/" p0 >d.txt.part; cp d.txt.part p1; registry-dump -o d.txt --state=s; echo "edited: $?"
+        cmp p1 d.txt.part; rm d.txt.part; registry-dump -o d.txt --state=s; echo "gone: $?"; [ ! -e d.txt ]'
+    has "short: 3" "edited: 3" "gone: 3" "is not as it was left"
+}
+
+@test "another hub, other options, no state at all, two at once" {
+    sim 0 -- "$half"'
+        registry-dump -o d.txt --state=s env:DEST_IOTHUB_CONN_STRING; echo "hub: $?"
+        registry-dump -o d.txt --state=s --exclude-keys; echo "options: $?"
+        registry-dump -o d.txt --state=f.txt; echo "state: $?"
+        registry-dump --state=s; echo "stdout: $?"
+        flock s sh -c "registry-dump -o d.txt --state=s; echo two: \$?"'
+    has "hub: 2" "was begun with the hub contoso.azure-devices.net, not contoso-east" \
+        "options: 2" "state: 3" "is no file that registry-dump has begun" "stdout: 2" \
+        "two: 4" "another run is at work with it"
+    # What was refused was not touched.
+    jq -nrc --argjson n 200 -f "$ROOT/examples/fleet.jq" | cmp - f.txt
+}
+
+@test "disk full: one clear line, and the same command goes on" {
+    sim 0 -- 'registry-dump -q -o want.txt
+        (ulimit -f 40; trap "" XFSZ; registry-dump -o d.txt --state=s); echo "full: $?"
+        [ ! -e d.txt ]; registry-dump -o d.txt --state=s && cmp want.txt d.txt'
+    has "full: 4" "write failed: File too large"
+}
