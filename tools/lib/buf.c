@@ -1,8 +1,6 @@
 /* buf.c: growable text; see buf.h. */
 #include "buf.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,21 +74,24 @@ buf_printf(struct buf *b, const char *fmt, ...)
 void
 buf_json(struct buf *b, const char *text, size_t len)
 {
-	buf_char(b, '"');
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
+	const char *end = text + len, *run = text;
 
-		if (c == '"' || c == '\\') {
-			buf_char(b, '\\');
-			buf_char(b, (char)c);
-		} else if (c == '\n') {
+	buf_char(b, '"');
+	for (; text < end; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		buf_add(b, run, (size_t)(text - run));
+		run = text + 1;
+		if (c == '"' || c == '\\')
+			buf_printf(b, "\\%c", c);
+		else if (c == '\n')
 			buf_text(b, "\\n");
-		} else if (c < 0x20) {
+		else
 			buf_printf(b, "\\u%04x", c);
-		} else {
-			buf_char(b, (char)c);
-		}
 	}
+	buf_add(b, run, (size_t)(end - run));
 	buf_char(b, '"');
 }
 
@@ -106,17 +107,6 @@ buf_url(struct buf *b, const char *text, size_t len)
 		else
 			buf_printf(b, "%%%02X", c);
 	}
-}
-
-void
-buf_base64(struct buf *b, const void *bytes, size_t len)
-{
-	size_t n = (len + 2) / 3 * 4;
-
-	buf_reserve(b, n);
-	(void)EVP_EncodeBlock((unsigned char *)b->at + b->len, bytes, (int)len);
-	b->len += n;
-	b->at[b->len] = '\0';
 }
 
 void
@@ -138,7 +128,7 @@ void
 buf_wipe(struct buf *b)
 {
 	if (b->at)
-		OPENSSL_cleanse(b->at, b->cap);
+		explicit_bzero(b->at, b->cap);
 	buf_free(b);
 }
 

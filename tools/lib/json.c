@@ -1,7 +1,6 @@
 /* json.c: scanning, comparing and splicing JSON text; see json.h. */
 #include "json.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -947,6 +946,15 @@ add_range(struct buf *out, const char *from, const char *to)
 	buf_add(out, from, (size_t)(to - from));
 }
 
+/* Where a member ends, or done when that is behind it. */
+static const char *
+end_of(const struct json_member *m, const char *done)
+{
+	const char *end = m->value.at + m->value.len;
+
+	return end > done ? end : done;
+}
+
 static void
 add_new_members(const struct json *object, const struct json_edit *edits,
     size_t count, bool any, struct buf *out)
@@ -983,6 +991,8 @@ json_splice(const struct json *object, const struct json_edit *edits,
 			 * other goes the comma before it. */
 			if (i == 0)
 				add_range(out, done, m->name.at);
+			else
+				add_range(out, done, end_of(m - 1, done));
 			done = end;
 			continue;
 		}
@@ -990,17 +1000,21 @@ json_splice(const struct json *object, const struct json_edit *edits,
 		if (!any && i > 0)
 			done = m->name.at;
 		any = true;
-		if (e) {
-			add_range(out, done, m->value.at);
-			buf_span(out, e->value);
-		} else {
-			add_range(out, done, end);
-		}
+		if (!e)
+			continue; /* with what stays behind it, at once */
+		add_range(out, done, m->value.at);
+		buf_span(out, e->value);
 		done = end;
 	}
 	if (object->count == 0) {
 		buf_char(out, '{');
 		done++;
+	} else {
+		const char *last =
+		    end_of(&object->member[object->count - 1], done);
+
+		add_range(out, done, last);
+		done = last;
 	}
 	add_new_members(object, edits, count, any, out);
 	add_range(out, done, object->text.at + object->text.len);
@@ -1154,21 +1168,4 @@ json_add_jv(struct buf *out, jv value)
 	buf_add(out, jv_string_value(text),
 	    (size_t)jv_string_length_bytes(jv_copy(text)));
 	jv_free(text);
-}
-
-void
-json_sha256(struct span bytes, char hex[65])
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-
-	if (EVP_Digest(bytes.at, bytes.len, digest, &n, EVP_sha256(), NULL) !=
-		1 ||
-	    n != 32)
-		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
-	for (size_t i = 0; i < n; i++) {
-		hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-		hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-	}
-	hex[64] = '\0';
 }

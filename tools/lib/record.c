@@ -20,35 +20,48 @@ static const char *const modes[] = {
 };
 enum { MODES = sizeof modes / sizeof *modes };
 
-/* The members that some tool acts on: none of them may be there twice. */
+/* The members that some tool acts on: none of them may be there twice.  In the
+ * order of a dump. */
 enum known {
 	ID,
 	MODULE,
+	ETAG,
 	MODE,
 	STATUS,
+	REASON,
+	AUTHENTICATION,
+	TWIN_ETAG,
+	TAGS,
+	PROPERTIES,
 	CAPABILITIES,
-	OTHERS, /* from here on nothing is read here */
+	SCOPE,
+	PARENTS,
+	MANAGED,
+	KNOWN
 };
+#define SPELT(name)                   \
+	{                             \
+		name, sizeof name + 1 \
+	}
 static const struct {
 	const char *name;
-	size_t len; /* as it is spelt, with its quotes */
-} known[] = {
-	[ID] = { "id", sizeof "id" + 1 },
-	[MODULE] = { "moduleId", sizeof "moduleId" + 1 },
-	[MODE] = { "importMode", sizeof "importMode" + 1 },
-	[STATUS] = { "status", sizeof "status" + 1 },
-	[CAPABILITIES] = { "capabilities", sizeof "capabilities" + 1 },
-	[OTHERS] = { "statusReason", sizeof "statusReason" + 1 },
-	{ "authentication", sizeof "authentication" + 1 },
-	{ "tags", sizeof "tags" + 1 },
-	{ "properties", sizeof "properties" + 1 },
-	{ "eTag", sizeof "eTag" + 1 },
-	{ "twinETag", sizeof "twinETag" + 1 },
-	{ "deviceScope", sizeof "deviceScope" + 1 },
-	{ "parentScopes", sizeof "parentScopes" + 1 },
-	{ "managedBy", sizeof "managedBy" + 1 },
+	size_t len; /* with its quotes */
+} known[KNOWN] = {
+	[ID] = SPELT("id"),
+	[MODULE] = SPELT("moduleId"),
+	[ETAG] = SPELT("eTag"),
+	[MODE] = SPELT("importMode"),
+	[STATUS] = SPELT("status"),
+	[REASON] = SPELT("statusReason"),
+	[AUTHENTICATION] = SPELT("authentication"),
+	[TWIN_ETAG] = SPELT("twinETag"),
+	[TAGS] = SPELT("tags"),
+	[PROPERTIES] = SPELT("properties"),
+	[CAPABILITIES] = SPELT("capabilities"),
+	[SCOPE] = SPELT("deviceScope"),
+	[PARENTS] = SPELT("parentScopes"),
+	[MANAGED] = SPELT("managedBy"),
 };
-enum { KNOWN = sizeof known / sizeof *known };
 
 int
 record_mode_of(const char *text)
@@ -91,11 +104,14 @@ record_is_comment(struct span line)
 	return *text == '#';
 }
 
+/* Letters, digits and -.+%_#*?!(),=@$':; as bits, 32 a word. */
 static bool
-is_id_char(char c)
+is_id_char(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c >= '0' && c <= '9') || (c && strchr("-.+%_#*?!(),=@$':;", c));
+	static const uint32_t allowed[8] = { 0, 0xafff7fba, 0x87ffffff,
+		0x7fffffe };
+
+	return allowed[c >> 5] >> (c & 31) & 1;
 }
 
 /* CONTRACT 1: device and module ids. */
@@ -115,7 +131,7 @@ read_id(const struct json_member *m, const char *what, struct err *e)
 		return NULL;
 	}
 	for (const char *c = id; *c; c++)
-		if (!is_id_char(*c)) {
+		if (!is_id_char((unsigned char)*c)) {
 			err_set(e, BAD_DATA, NULL,
 			    "%s has a character that the service does not "
 			    "allow, at %zu",
@@ -151,7 +167,8 @@ read_status(const struct json_member *m, struct record *rec, struct err *e)
 	char *text;
 	int n = -1;
 
-	if (m->kind == JSON_NULL)
+	/* Nearly all of them. */
+	if (m->kind == JSON_NULL || span_is(m->value, "\"enabled\""))
 		return 0;
 	text = json_string(m->value);
 	if (text) {
@@ -200,24 +217,26 @@ read_member(enum known which, const struct json_member *m, struct record *rec,
 		return read_status(m, rec, e);
 	case CAPABILITIES:
 		return read_capabilities(m, rec, e);
-	case OTHERS:
-		break;
+	default:
+		return 0; /* is read where it is needed */
 	}
-	return 0;
 }
 
+/* They mostly come in the order of the table: hint is where to begin. */
 static size_t
-known_index(const struct json_member *m)
+known_index(const struct json_member *m, size_t hint)
 {
-	size_t i;
-
-	for (i = 0; i < KNOWN; i++)
+	for (size_t n = 0, i = hint; n < KNOWN; n++, i++) {
+		if (i >= KNOWN)
+			i = 0;
 		if (m->escaped ? json_name_is(m, known[i].name)
 			       : m->name.len == known[i].len &&
+				     m->name.at[1] == *known[i].name &&
 				     !memcmp(m->name.at + 1, known[i].name,
 					 m->name.len - 2))
-			break;
-	return i;
+			return i;
+	}
+	return KNOWN;
 }
 
 static void
@@ -235,6 +254,7 @@ record_read(struct span line, struct record *rec, struct err *e)
 {
 	struct json_fault fault;
 	unsigned seen = 0;
+	size_t k = KNOWN;
 
 	forget(rec);
 	if (json_scan(line, &rec->json, &fault))
@@ -244,15 +264,15 @@ record_read(struct span line, struct record *rec, struct err *e)
 		return err_set(e, BAD_DATA, NULL, "no object");
 	for (size_t i = 0; i < rec->json.count; i++) {
 		const struct json_member *m = &rec->json.member[i];
-		size_t k = known_index(m);
 
+		k = known_index(m, k + 1);
 		if (k == KNOWN)
 			continue;
 		if (seen & 1u << k)
 			return err_set(e, BAD_DATA, NULL, "%s is there twice",
 			    known[k].name);
 		seen |= 1u << k;
-		if (k < OTHERS && read_member((enum known)k, m, rec, e))
+		if (read_member((enum known)k, m, rec, e))
 			return -1;
 	}
 	if (!rec->id)
