@@ -464,6 +464,8 @@ can_probe(struct importjob *j, uint32_t i)
 	/* A second look at what is ours needs to know that it is. */
 	if (e->flags & LOAD_DOUBT && e->mode == RECORD_CREATE)
 		return false;
+	if (is_hasty(j->l->ledger, e))
+		return false;
 	return e->flags & SENT && !load_deletes(e) &&
 	       !load_later(j->l->plan, i, step_of(j, e));
 }
@@ -910,7 +912,12 @@ void
 importjob_plan(struct loadrun *l, struct buf *into)
 {
 	struct importjob j = { .l = l, .unmade = true };
+	struct via_work work = work_of(l);
 	struct ledger *g = l->ledger;
+
+	if (!work.lines ||
+	    via_choose(l->quota, hub_name(l->hub), &work) != VIA_JOB)
+		return;
 
 	for (j.round = 0; j.round < ROUNDS; j.round++) {
 		choose(&j);

@@ -35,8 +35,8 @@ void importjob_round(struct importjob *j, int round);
 /* Removes the container, unless a run that follows can go on with it. */
 void importjob_close(struct importjob *j);
 
-/* One JSON line for each job that there would be; plays them through, so that
- * load_plan_text() tells what is left for calls. */
+/* If it is to be done by jobs: one JSON line for each, and plays them through,
+ * so that load_plan_text() tells what is left for calls. */
 void importjob_plan(struct loadrun *l, struct buf *into);
 
 #endif
