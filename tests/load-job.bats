@@ -30,7 +30,7 @@ teardown() {
     control DELETE faults >/dev/null
     control PUT doubts/import-error-module given >/dev/null
     control PUT doubts/import-output-name log >/dev/null
-    [ -z "$BACK" ] || kill -9 "$BACK" 2>/dev/null || true
+    [ -z "${BACK-}" ] || kill -9 "$BACK" 2>/dev/null || true
 }
 
 make_hub() {
@@ -78,10 +78,19 @@ there() {
         sed 's/"\(eTag\|twinETag\)":"[^"]*",//g'
 }
 
-# No container of a run is left.
+# lists CONTAINER: names of its blobs.
+lists() {
+    blob GET "$1" '' -G -d restype=container -d comp=list | grep -o '<Name>[^<]*' | cut -c7-
+}
+
+# How many containers of runs there are.
 containers() {
+    container_names | grep -c . || true
+}
+
+container_names() {
     arm GET '/Microsoft.Storage/storageAccounts/contosowestdata/blobServices/default/containers?api-version=2023-05-01' |
-        jq -r '.value[].name' | grep -c '^hubpipe-' || true
+        jq -r '.value[].name | select(startswith("hubpipe-"))'
 }
 
 # jobs STATUS: how many of that the hub knows.
@@ -114,11 +123,21 @@ await_job() {
 }
 
 @test "numbers, order and spelling go over byte for byte" {
-    local twin='"tags":{"z":1.0,"a":9007199254740993,"e":1e2,"u":"\u00e9\/"},"properties":{"desired":{"big":-4503599627370496,"f":0.10},"reported":{}}'
-    device a ",$twin" >f.txt
-    expect_status 0 by_job <f.txt
+    local twin='"tags":{"z":1.0,"a":4503599627370495,"e":1e2,"u":"\u00e9\/"},"properties":{"desired":{"big":-4503599627370496,"f":0.10},"reported":{}}'
+    device a ",$twin,\"x\":9007199254740993" >f.txt
+    control PUT knob/operation-ms 1
+    knob hold
+    by_job --container=given --keep-blobs <f.txt >out 2>err &
+    BACK=$!
+    await_job
+    blob GET given "$(lists given | grep ^devices-)" >sent
+    knob release
+    wait "$BACK"
+    # What was sent is the record and what a line needs more.
+    grep -qF "$(head -c -2 f.txt)" sent
+    lists given | grep -q '^errors-0-'
     there >out
-    grep -qF '"tags":{"z":1.0,"a":9007199254740993,"e":1e2' out
+    grep -qF '"tags":{"z":1.0,"a":4503599627370495,"e":1e2' out
     grep -qF '"big":-4503599627370496,"f":0.10' out
 }
 
@@ -220,7 +239,7 @@ await_job() {
 @test "killed while its job runs: the same command goes on with it" {
     fleet 60 >f.txt
     knob hold
-    by_job <f.txt >out 2>err &
+    registry-load --via=job "$HUB" <f.txt >out 2>err &
     BACK=$!
     await_job
     sleep 0.3
@@ -229,7 +248,7 @@ await_job() {
     [ "$(containers)" -eq 1 ]
     knob release
     expect_status 0 by_job <f.txt
-    has "76 applied"
+    has "78 applied"
     expect_status 0 registry-diff -q f.txt "$HUB"
     # One for the devices, one for what is below Edge devices; none twice.
     [ "$(hub GET /jobs | jq length)" -eq 2 ]
@@ -282,6 +301,137 @@ host=*.azure-devices.net,prob=0.05,count=0,do=cut'
     # A key that is not the account's.
     STORAGE_ACCT_CONN_STRING=${good/AccountKey=?/AccountKey=} expect_status 2 by_job <f.txt
     [ "$(hub GET /jobs | jq length)" -eq 0 ]
-    run there
-    [ "$output" = "" ]
+    there 2>/dev/null >out
+    [ ! -s out ]
+}
+
+@test "half of the lines fail, each in its way" {
+    local i
+    for ((i = 0; i < 60; i++)); do
+        case $((i % 6)) in
+        0) device "d$i" | sed 's/{/{"importMode":"update",/' ;;
+        1) device "d$i" ',"properties":{"desired":{"$x":1},"reported":{}},"tags":{}' ;;
+        2) device "d$i" ",\"eTag\":\"AAA=\"" | sed 's/{/{"importMode":"updateIfMatchETag",/' ;;
+        *) device "d$i" ;;
+        esac
+    done >f.txt
+    expect_status 7 by_job --rejects=r.txt <f.txt
+    has "30 applied" "30 failed"
+    awk 'NR % 6 > 3 || NR % 6 == 0' f.txt >good.txt
+    grep -vxFf good.txt f.txt | sort | same - <(sort r.txt)
+    expect_status 0 registry-diff -q good.txt "$HUB"
+}
+
+@test "the container vanishes while the job runs" {
+    fleet 40 >f.txt
+    knob hold
+    by_job <f.txt >out 2>err &
+    BACK=$!
+    await_job
+    sleep 0.1
+    arm DELETE "/Microsoft.Storage/storageAccounts/contosowestdata/blobServices/default/containers/$(container_names)?api-version=2023-05-01"
+    knob release
+    wait "$BACK"
+    cat err
+    grep -q 'are looked at one by one' err
+    expect_status 0 registry-diff -q f.txt "$HUB"
+}
+
+@test "more than a thousand in doubt: the same lines once more" {
+    fleet 900 | sed 's/"id":"/&y/' >f.txt
+    [ "$(wc -l <f.txt)" -gt 1000 ]
+    knob hold
+    by_job <f.txt >out 2>err &
+    BACK=$!
+    await_job
+    knob 'fail an internal error'
+    knob release
+    wait "$BACK"
+    cat err
+    grep -q 'the same lines once more' err
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    [ "$(jobs completed)" -eq 2 ]
+    # Cancelled by somebody: nothing is claimed, and the run can be repeated.
+    knob hold
+    by_job --rejects=r.txt <f.txt >out 2>err &
+    BACK=$!
+    await_job 4
+    knob cancel
+    knob release
+    status=0
+    wait "$BACK" || status=$?
+    [ "$status" -eq 5 ]
+    grep -q 'is not known' err
+    [ "$(grep -c '"code":"\(Unfinished\|NotTried\)"' out)" -eq "$(wc -l <f.txt)" ]
+    sort f.txt | same - <(sort r.txt)
+    [ "$(containers)" -eq 0 ]
+}
+
+@test "a log that goes elsewhere than it was told" {
+    control PUT doubts/import-output-name ignored
+    { device a; device b ',"tags":{"x.y":1}'; device c; } >f.txt
+    expect_status 7 by_job <f.txt
+    has "2 applied" "1 failed" '"line":2,"id":"b"'
+    # No log at all is no word that all is well.
+    control POST faults 'host=*.blob.core.windows.net,method=HEAD,path=*errors*,count=0,do=status:404,code=BlobNotFound
+host=*.blob.core.windows.net,method=HEAD,path=*Errors*,count=0,do=status:404,code=BlobNotFound'
+    device d >g.txt
+    expect_status 0 by_job <g.txt
+    has "its log is not there" "are looked at one by one" "1 applied"
+}
+
+@test "interrupted: the job goes on, or is cancelled if that was asked" {
+    fleet 20 >f.txt
+    knob hold
+    registry-load --via=job "$HUB" <f.txt >out 2>err &
+    BACK=$!
+    await_job
+    sleep 0.3
+    kill -INT "$BACK"
+    wait "$BACK" || true
+    [ "$(jobs cancelled)" -eq 0 ]
+    [ "$(containers)" -eq 1 ]
+    registry-load --via=job --cancel-on-interrupt "$HUB" <f.txt >out 2>err &
+    BACK=$!
+    sleep 0.6
+    grep -q 'goes on with import job' err
+    kill -INT "$BACK"
+    wait "$BACK" || true
+    [ "$(jobs cancelled)" -eq 1 ]
+    knob release
+    expect_status 0 by_job <f.txt
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    [ "$(containers)" -eq 0 ]
+}
+
+@test "killed again and again: in the end all is there, and nothing is left" {
+    local i status=137
+    fleet 100 >f.txt
+    for ((i = 1; i < 40 && status; i++)); do
+        status=0
+        timeout -s KILL "$(awk "BEGIN { print $i * 0.05 }")" \
+            registry-load -q --via=job --retry-delay=0.01 --journal=j.txt "$HUB" <f.txt >out 2>err || status=$?
+        [ "$status" -eq 0 ] || [ "$status" -eq 137 ] || {
+            cat err out
+            return 1
+        }
+    done
+    [ "$i" -gt 3 ]
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    [ "$(containers)" -eq 0 ]
+}
+
+@test "what deletes by job needs what deletes by calls needs; a dry run sends nothing" {
+    device a >f.txt
+    expect_status 0 by_job <f.txt
+    echo '{"id":"a","importMode":"delete"}' >g.txt
+    expect_status 2 by_job <g.txt
+    has "--confirm=$HUB"
+    fleet 30 >h.txt
+    expect_status 0 by_job -n <h.txt
+    has '{"step":"import job 1"' '{"step":"import job 2"' 'set the twins of system modules'
+    [ "$(hub GET /jobs | jq length)" -eq 1 ]
+    expect_status 0 by_job --confirm="$HUB" --expect=1 <g.txt
+    there 2>/dev/null >out
+    [ ! -s out ]
 }
