@@ -526,6 +526,7 @@ send_call(struct call *c, const char *method, const char *url, double delay)
 	jv body =
 	    c->phase == SENT ? jv_at(jv_copy(c->request), "body") : jv_null();
 	jv repeat = jv_at(jv_copy(c->request), "repeat");
+	jv limit = jv_at(jv_copy(c->request), "limit");
 	struct http_request r = { .delay = delay,
 		.authorize = authorize,
 		.auth = c->arm,
@@ -547,6 +548,11 @@ send_call(struct call *c, const char *method, const char *url, double delay)
 		   : jv_get_kind(repeat) == JV_KIND_FALSE ? HTTP_ONCE
 		   : !strcmp(method, "POST")              ? HTTP_ONCE
 							  : HTTP_REPEAT;
+	if (jv_get_kind(limit) == JV_KIND_NUMBER) {
+		r.timeout = jv_number_value(limit);
+		r.no_retry = true;
+	}
+	jv_free(limit);
 	r.expect_json = (!strcmp(method, "GET") || !strcmp(method, "PUT")) &&
 			c->phase != POLL_LOCATION;
 	/* Children of a hub in transition are refused for a while (4.2). */
@@ -755,7 +761,8 @@ static jv
 raw_answer(const struct http_reply *r)
 {
 	static const char *const keep[] = { "Location", "Azure-AsyncOperation",
-		"Retry-After", "x-ms-retry-after-ms", "x-ms-request-id" };
+		"Retry-After", "x-ms-retry-after-ms", "x-ms-request-id",
+		"Date" };
 	jv out = jv_object(), headers = jv_object();
 
 	for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) {
@@ -921,13 +928,14 @@ arm_all(struct arm *a, jv requests)
 jv
 arm_list(struct arm *a, jv request)
 {
-	jv all = jv_array();
+	jv all = jv_array(), limit = jv_at(jv_copy(request), "limit");
 
 	for (;;) {
 		jv page = arm_call(a, request), next;
 
 		if (!jv_is_valid(page)) {
 			jv_free(all);
+			jv_free(limit);
 			return page;
 		}
 		next = jv_at(jv_copy(page), "nextLink");
@@ -939,10 +947,12 @@ arm_list(struct arm *a, jv request)
 		if (jv_get_kind(next) != JV_KIND_STRING ||
 		    !*jv_string_value(next)) {
 			jv_free(next);
+			jv_free(limit);
 			return all;
 		}
-		request = arm_request(
-		    "GET", NULL, jv_null(), "%s", jv_string_value(next));
+		request = jv_put(arm_request("GET", NULL, jv_null(), "%s",
+				     jv_string_value(next)),
+		    "limit", jv_copy(limit));
 		jv_free(next);
 	}
 }

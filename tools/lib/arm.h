@@ -29,7 +29,8 @@ struct cred *arm_cred(struct arm *a);
 const char *arm_subscription(struct arm *a);
 void arm_close(struct arm *a);
 
-/* One call as data: {"method","path","api","body"?,"repeat"?:bool}.
+/* One call as data: {"method","path","api","body"?,"repeat"?:bool,
+ * "limit"?:number}.  limit: one try only, which may take so many seconds.
  * path begins with /, or is a URL that ARM gave (a nextLink, an operation),
  * which is refused when it leads to another host: the token would go there.
  * "repeat" defaults to true but for POST. */

@@ -293,6 +293,21 @@ hub_open_login(const struct hub *same)
 	return h;
 }
 
+struct hub *
+hub_open_at(struct http *http, const char *host, const char *policy,
+    const char *key)
+{
+	struct hub *h = xcalloc(1, sizeof *h);
+
+	h->http = http;
+	h->host = xstrdup(host);
+	h->name = first_label(host);
+	h->from = xstrdup(host);
+	h->policy = policy ? xstrdup(policy) : NULL;
+	h->key = policy ? xstrdup(key) : NULL;
+	return h;
+}
+
 const char *
 hub_host(const struct hub *h)
 {

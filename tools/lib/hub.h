@@ -33,6 +33,10 @@ struct hub *hub_open(struct http *http, const char *operand,
 /* The same hub with an Entra token, for what a key does not open (CONTRACT
  * 12.4); NULL where no credentials stand ready in the environment. */
 struct hub *hub_open_login(const struct hub *same);
+/* One whose host is known, and a policy with its key, or NULL for an Entra
+ * token: asks nobody, whatever --auth says. */
+struct hub *hub_open_at(struct http *http, const char *host,
+    const char *policy, const char *key);
 const char *hub_host(const struct hub *h); /* contoso.azure-devices.net */
 const char *hub_name(const struct hub *h); /* contoso */
 bool hub_same(const struct hub *a, const struct hub *b);

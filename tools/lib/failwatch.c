@@ -1,0 +1,562 @@
+/* failwatch.c: a failover under way; see failwatch.h. */
+#include "failwatch.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include <arpa/inet.h>
+
+#include "cloud.h"
+#include "doc.h"
+#include "hub.h"
+#include "interrupt.h"
+#include "progress.h"
+
+/* Seconds. */
+enum {
+	LOOK = 20,     /* for one look */
+	POST = 60,     /* for the answer to the request itself */
+	NAME = 2,      /* for the DNS */
+	PROBE = 10,    /* for one call of the data plane */
+	PATIENCE = 600 /* for all that comes after it is Active */
+};
+enum { SURE = 5 }; /* looks that agree */
+
+struct watch {
+	struct failwatch *w;
+	double began, last; /* monotonic */
+	jv shown;           /* the last line, without its time */
+	char *first;        /* the endpoint at the start */
+	int silent;         /* looks without an answer, in a row */
+	int quiet;          /* looks that saw nothing happen */
+	bool hid;           /* under way, or not to be found, was seen */
+	bool refused;       /* the data plane does not let us in */
+	jv failure;         /* what the operation said */
+};
+
+static double
+monotonic(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* -- names ---------------------------------------------------------------- */
+
+static char *
+host_of(const struct failplan *p)
+{
+	char *host =
+	    jv_dup_string(jv_path(jv_copy(p->hub), "properties.hostName"));
+
+	return host ? host
+		    : xasprintf("%s.%s", p->name, cloud_get("hubSuffix"));
+}
+
+static jv
+addresses(const struct addrinfo *list)
+{
+	jv all = jv_array();
+
+	for (; list; list = list->ai_next) {
+		char text[INET6_ADDRSTRLEN] = "";
+		const void *at =
+		    list->ai_family == AF_INET6
+			? (const void *)&(
+			      (const struct sockaddr_in6 *)(const void *)
+				  list->ai_addr)
+			      ->sin6_addr
+			: (const void *)&(
+			      (const struct sockaddr_in *)(const void *)
+				  list->ai_addr)
+			      ->sin_addr;
+
+		if (inet_ntop(list->ai_family, at, text, sizeof text))
+			all = jv_array_append(all, jv_string(text));
+	}
+	return jv_sort(all, jv_copy(all));
+}
+
+/*
+ * Where its name leads, or null.  A resolver that hangs must not hold us, and
+ * its answer may come after we have gone on: what it writes to is kept.
+ */
+static jv
+resolve(const struct failplan *p)
+{
+	static struct gaicb *pending;
+	static struct addrinfo hints;
+	struct gaicb *ask[1];
+	struct timespec wait = { .tv_sec = NAME };
+	jv found = jv_null();
+
+	if (!pending) {
+		hints.ai_socktype = SOCK_STREAM;
+		pending = xcalloc(1, sizeof *pending);
+		pending->ar_name = host_of(p);
+		pending->ar_request = &hints;
+		ask[0] = pending;
+		if (getaddrinfo_a(GAI_NOWAIT, ask, 1, NULL)) {
+			free((char *)(uintptr_t)pending->ar_name);
+			free(pending);
+			pending = NULL;
+			return found;
+		}
+	}
+	ask[0] = pending;
+	(void)gai_suspend((const struct gaicb *const *)ask, 1, &wait);
+	if (gai_error(pending) == EAI_INPROGRESS)
+		return found;
+	if (gai_error(pending) == 0) {
+		found = addresses(pending->ar_result);
+		freeaddrinfo(pending->ar_result);
+	}
+	free((char *)(uintptr_t)pending->ar_name);
+	free(pending);
+	pending = NULL;
+	return found;
+}
+
+/* -- the data plane ------------------------------------------------------- */
+
+/* The key whose rights let it read: fetched before, or none. */
+static struct hub *
+open_data(struct failwatch *w)
+{
+	struct failplan *p = w->plan;
+	char *host = host_of(p), *policy = NULL, *key = NULL;
+	struct hub *hub;
+
+	if (jv_get_kind(p->keys) == JV_KIND_ARRAY)
+		jv_array_foreach(p->keys, i, one) {
+			char *rights =
+			    jv_dup_string(jv_at(jv_copy(one), "rights"));
+
+			if (!key && rights &&
+			    strcasestr(rights, "RegistryRead")) {
+				policy = jv_dup_string(
+				    jv_at(jv_copy(one), "keyName"));
+				key = jv_dup_string(
+				    jv_at(jv_copy(one), "primaryKey"));
+			}
+			free(rights);
+			jv_free(one);
+		}
+	hub = hub_open_at(arm_http(w->arm), host, key ? policy : NULL, key);
+	free(host);
+	free(policy);
+	if (key)
+		explicit_bzero(key, strlen(key));
+	free(key);
+	return hub;
+}
+
+static bool
+answers(struct watch *t)
+{
+	struct hub *hub = open_data(t->w);
+	struct http_request r =
+	    hub_request(hub, "GET", NULL, "/statistics/devices");
+	struct http_reply reply;
+	bool with_key = jv_get_kind(t->w->plan->keys) == JV_KIND_ARRAY;
+	int status;
+
+	r.no_retry = true;
+	r.timeout = PROBE;
+	http_one(arm_http(t->w->arm), &r, &reply);
+	status = reply.status;
+	http_reply_free(&reply);
+	hub_close(hub);
+	/* An Entra token without a role never gets in. */
+	t->refused = !with_key && (status == 401 || status == 403);
+	return status == 200;
+}
+
+/* -- looking -------------------------------------------------------------- */
+
+static char *
+endpoint_of(const struct failplan *p)
+{
+	return jv_dup_string(jv_path(
+	    jv_copy(p->hub), "properties.eventHubEndpoints.events.endpoint"));
+}
+
+static jv
+or_null(const char *text)
+{
+	return text ? jv_string(text) : jv_null();
+}
+
+/* One line for each thing that is new. */
+static void
+show(struct watch *t, const char *state)
+{
+	const struct failplan *p = t->w->plan;
+	char *endpoint = endpoint_of(p), time_text[40];
+	struct timespec now;
+	struct tm tm;
+	struct buf b = BUF_INIT;
+	jv line = jv_put(jv_object(), "state", or_null(state));
+	size_t n;
+
+	line = jv_put(line, "endpoint", or_null(endpoint));
+	line = jv_put(line, "location", or_null(p->from));
+	if (jv_equal(jv_copy(line), jv_copy(t->shown))) {
+		jv_free(line);
+		free(endpoint);
+		return;
+	}
+	jv_free(t->shown);
+	t->shown = jv_copy(line);
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)gmtime_r(&now.tv_sec, &tm);
+	n = strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(time_text + n, sizeof time_text - n, ".%03ldZ",
+	    now.tv_nsec / 1000000);
+	buf_printf(&b, "{\"time\":\"%s\",", time_text);
+	{
+		struct buf rest = BUF_INIT;
+
+		doc_compact(line, &rest);
+		buf_add(&b, rest.at + 1, rest.len - 1);
+		buf_free(&rest);
+	}
+	if (b.at[b.len - 1] != '\n')
+		buf_char(&b, '\n');
+	out_span(t->w->out, buf_peek(&b));
+	out_flush(t->w->out);
+	buf_free(&b);
+	free(endpoint);
+}
+
+/* Does the operation say that it has ended?  1 well, -1 not well, 0 no. */
+static int
+operation(struct watch *t)
+{
+	jv answer, body, word;
+	int status, said = 0;
+
+	if (!t->w->operation)
+		return 0;
+	answer = arm_answer(t->w->arm,
+	    jv_put(arm_request("GET", NULL, jv_null(), "%s", t->w->operation),
+		"limit", jv_number(LOOK)));
+	if (!jv_is_valid(answer)) {
+		jv_free(answer);
+		return 0;
+	}
+	status = (int)jv_number_value(jv_at(jv_copy(answer), "status"));
+	body = jv_at(answer, "body");
+	word = jv_get_kind(body) == JV_KIND_OBJECT
+		   ? jv_at(jv_copy(body), "status")
+		   : jv_null();
+	if (jv_string_is_nocase(jv_copy(word), "Failed") ||
+	    jv_string_is_nocase(jv_copy(word), "Canceled")) {
+		jv_free(t->failure);
+		t->failure = arm_error(jv_copy(body));
+		said = -1;
+	} else if (jv_string_is_nocase(jv_copy(word), "Succeeded") ||
+		   (jv_get_kind(word) != JV_KIND_STRING &&
+		       (status == 200 || status == 204)))
+		said = 1;
+	jv_free(word);
+	jv_free(body);
+	return said;
+}
+
+static bool
+is_place(const struct failplan *p, const char *region)
+{
+	return p->from && strcasecmp(p->from, region) == 0;
+}
+
+static bool
+is_active(const struct failplan *p)
+{
+	return p->state && strcasecmp(p->state, "Active") == 0;
+}
+
+/* Whose state is that of a failover that did not work. */
+static bool
+has_failed(const struct failplan *p)
+{
+	return p->state && strcasecmp(p->state, "FailoverFailed") == 0;
+}
+
+static void
+mark(struct watch *t, double *when)
+{
+	if (*when < 0)
+		*when = monotonic() - t->began;
+}
+
+/* One turn: the hub, its operation, and when it is back its name and data. */
+static int
+turn(struct watch *t)
+{
+	struct failwatch *w = t->w;
+	struct failplan *p = w->plan;
+	int there = failplan_look(p, w->arm, LOOK), said;
+	char *endpoint;
+
+	t->silent = there < 0 ? t->silent + 1 : 0;
+	if (t->silent == 3)
+		note("'%s': nobody answers; watching on", p->name);
+	if (there == 0)
+		show(t, "NotFound");
+	else if (there > 0)
+		show(t, p->state);
+	t->hid |= there == 0 || (there > 0 && failplan_under_way(p));
+	endpoint = endpoint_of(p);
+	if (there > 0 && endpoint && t->first && strcmp(endpoint, t->first))
+		mark(t, &w->moved);
+	free(endpoint);
+	said = w->over < 0 ? operation(t) : 1;
+	if (said > 0)
+		mark(t, &w->over);
+	if (there > 0 && is_active(p) && is_place(p, p->to))
+		mark(t, &w->active);
+	if (w->active >= 0 && w->dns < 0) {
+		jv now = resolve(p);
+
+		if (jv_get_kind(now) == JV_KIND_ARRAY &&
+		    jv_get_kind(w->address[0]) == JV_KIND_ARRAY &&
+		    !jv_equal(jv_copy(now), jv_copy(w->address[0])))
+			mark(t, &w->dns);
+		jv_free(w->address[1]);
+		w->address[1] = now;
+	}
+	if (w->active >= 0 && w->data < 0 && !t->refused && answers(t))
+		mark(t, &w->data);
+	return said;
+}
+
+static double
+left(void *ctx)
+{
+	struct watch *t = ctx;
+
+	return failplan_expected(t->w->plan) - (monotonic() - t->began);
+}
+
+static void
+pause_for(struct watch *t, double seconds)
+{
+	double now;
+
+	http_sleep(arm_http(t->w->arm), seconds);
+	now = monotonic();
+	progress_add((long)(now - t->began) - (long)(t->last - t->began));
+	t->last = now;
+}
+
+static void
+begin(struct watch *t, struct failwatch *w)
+{
+	double now = monotonic();
+
+	*t = (struct watch){ .w = w,
+		.began = now,
+		.last = now,
+		.shown = jv_null(),
+		.failure = jv_null(),
+		.first =
+		    jv_dup_string(jv_at(jv_copy(w->endpoint[0]), "endpoint")) };
+}
+
+static void
+end(struct watch *t)
+{
+	jv_free(t->shown);
+	jv_free(t->failure);
+	free(t->first);
+}
+
+void
+failwatch_start(struct failwatch *w)
+{
+	w->moved = w->active = w->over = w->dns = w->data = -1;
+	w->endpoint[0] = failplan_endpoint(w->plan);
+	w->endpoint[1] = jv_null();
+	w->address[0] = resolve(w->plan);
+	w->address[1] = jv_null();
+}
+
+/* -- asking --------------------------------------------------------------- */
+
+/* No answer, or one that leaves doubt: has it begun? */
+static int
+find_out(struct failwatch *w, const struct err *why, struct err *e)
+{
+	struct failplan *p = w->plan;
+	int still = 0;
+
+	for (double until = monotonic() + PATIENCE; monotonic() < until;) {
+		int there = failplan_look(p, w->arm, LOOK);
+
+		if (there == 0 || (there > 0 && (failplan_under_way(p) ||
+						    is_place(p, p->to)))) {
+			note("'%s': it has begun all the same", p->name);
+			return 0;
+		}
+		still += there > 0;
+		if (still >= SURE)
+			return err_set(e, why->status, p->name,
+			    "%s; the hub is %s in %s, and nothing has begun",
+			    why->text, p->state ? p->state : "there",
+			    p->from ? p->from : "its region");
+		if (interrupt_seen())
+			break;
+		http_sleep(arm_http(w->arm), w->every);
+	}
+	return err_set(e, REMOTE_RETRY, p->name,
+	    "%s, and nobody says whether it has begun (the same command looks, "
+	    "and does not ask twice)",
+	    why->text);
+}
+
+int
+failwatch_ask(struct failwatch *w, struct err *e)
+{
+	struct failplan *p = w->plan;
+	jv answer, error;
+	char *text;
+	int status;
+	struct err why;
+
+	answer = arm_answer(
+	    w->arm, jv_put(jv_put(arm_request("POST", ARM_API_HUB,
+				      jv_put(jv_object(), "failoverRegion",
+					  jv_string(p->to_name)),
+				      "%s/failover", p->id),
+			       "repeat", jv_false()),
+			"limit", jv_number(POST)));
+	if (!jv_is_valid(answer)) {
+		(void)err_from_jv(&why, answer);
+		if (why.status != REMOTE_RETRY) {
+			*e = why;
+			return -1;
+		}
+		return find_out(w, &why, e);
+	}
+	status = (int)jv_number_value(jv_at(jv_copy(answer), "status"));
+	if (status >= 200 && status <= 299) {
+		w->operation = jv_dup_string(
+		    jv_path(jv_copy(answer), "headers.azure-asyncoperation"));
+		if (!w->operation)
+			w->operation = jv_dup_string(
+			    jv_path(jv_copy(answer), "headers.location"));
+		jv_free(answer);
+		return 0;
+	}
+	error = jv_at(answer, "body");
+	error = jv_get_kind(error) == JV_KIND_OBJECT
+		    ? arm_error(error)
+		    : (jv_free(error), jv_text("HTTP %d", status));
+	(void)err_set(&why, arm_status(status, jv_copy(error)), p->name, "%s",
+	    (text = arm_error_text(error)));
+	free(text);
+	/* Somebody else may have asked a moment before. */
+	if (status == 409 || status >= 500)
+		return find_out(w, &why, e);
+	*e = why;
+	if (status == 403)
+		(void)err_set(e, REMOTE_REFUSED, p->name,
+		    "%.700s (the caller lacks the right "
+		    "Microsoft.Devices/IotHubs/failover/Action)",
+		    why.text);
+	return -1;
+}
+
+/* -- watching ------------------------------------------------------------- */
+
+/* Is it over?  Then *status and *e say how. */
+static bool
+decided(struct watch *t, int said, enum status *status, struct err *e)
+{
+	struct failwatch *w = t->w;
+	struct failplan *p = w->plan;
+	double now = monotonic() - t->began;
+	char *text;
+
+	if (said < 0 || (has_failed(p) && t->hid)) {
+		text = jv_get_kind(t->failure) == JV_KIND_NULL
+			   ? xstrdup("no reason given")
+			   : arm_error_text(jv_copy(t->failure));
+		*status = REMOTE_REFUSED;
+		(void)err_set(e, *status, p->name,
+		    "the failover failed: %.600s; the hub is %s in %s (try "
+		    "again in an hour, or open a support request)",
+		    text, p->state ? p->state : "there",
+		    p->from ? p->from : "its region");
+		free(text);
+		return true;
+	}
+	if (w->active >= 0) {
+		bool late = now - w->active > PATIENCE;
+
+		*status = DONE;
+		return (w->over >= 0 || !w->operation || late) &&
+		       (w->data >= 0 || t->refused || late);
+	}
+	/* Active, but not where it should be: not begun yet, or never. */
+	if (t->silent == 0 && is_active(p) && !is_place(p, p->to) &&
+	    (t->hid || said > 0 || !w->operation))
+		t->quiet++;
+	else
+		t->quiet = 0;
+	if (t->quiet < SURE)
+		return false;
+	*status = ANSWER_NO;
+	(void)err_set(e, *status, p->name,
+	    t->hid || said > 0
+		? "the failover that was under way has ended in %s, not in %s"
+		: "is Active in %s: no failover to %s is under way",
+	    p->from, p->to);
+	return true;
+}
+
+enum status
+failwatch_run(struct failwatch *w, struct err *e)
+{
+	struct watch t;
+	enum status status = DONE;
+
+	begin(&t, w);
+	t.hid = failplan_under_way(w->plan);
+	progress_begin("seconds", (long)failplan_expected(w->plan));
+	progress_expect(left, &t);
+	for (;;) {
+		int said = turn(&t);
+
+		if (decided(&t, said, &status, e))
+			break;
+		if (interrupt_seen() || monotonic() - t.began > w->give_up) {
+			status = REMOTE_RETRY;
+			(void)err_set(e, status, w->plan->name,
+			    "not watched any longer; the failover goes on (the "
+			    "same command watches it again)");
+			break;
+		}
+		pause_for(&t, w->every);
+	}
+	progress_end();
+	w->endpoint[1] = failplan_endpoint(w->plan);
+	end(&t);
+	return status;
+}
+
+void
+failwatch_end(struct failwatch *w)
+{
+	free(w->operation);
+	for (int i = 0; i < 2; i++) {
+		jv_free(w->endpoint[i]);
+		jv_free(w->address[i]);
+	}
+}
