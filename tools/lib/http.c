@@ -474,7 +474,8 @@ give_up(struct http *h, struct item *it)
 	(void)snprintf(name, sizeof name, "%.*s", (int)host.len, host.at);
 	it->reply.status = 429;
 	(void)err_set(&it->reply.err, REMOTE_RETRY, name,
-	    "throttled for all of the %.0f s that --retry-max-time allows (go "
+	    "throttled for longer than the %g s that --retry-max-time allows "
+	    "(go "
 	    "on later, or with a smaller --share)",
 	    h->max_time);
 	finish(h, it);
