@@ -48,7 +48,7 @@ struct job {
 	char *mark, *container, *note;
 	char run[17];
 	bool made; /* the container, by a run of ours */
-	bool resumed;
+	bool resumed, doubtful;
 	long round;
 	char id[64], reason[600];
 	enum job_state state;
@@ -151,6 +151,9 @@ start_of(long pid)
 	(void)fclose(f);
 	text[n] = '\0';
 	p = strrchr(text, ')');
+	/* Killed, but its parent does not ask. */
+	if (p && p[1] == ' ' && strchr("ZX", p[2]))
+		return NULL;
 	for (int i = 0; p && i < 20; i++)
 		p = strchr(p + 1, ' ');
 	return p ? xstrndup(p + 1, strcspn(p + 1, " ")) : NULL;
@@ -368,34 +371,24 @@ look(struct job *j, long *ended, struct err *e)
 }
 
 /* Is the job of a list the one that we began, and whose id nobody kept?  The
- * name of a blob is ours alone; where the hub does not say it, time has to do:
- * no other could begin while ours had the slot. */
+ * name of a blob is ours alone. */
 static bool
 is_ours(const struct job *j, struct span one)
 {
-	char *type = text_of(one, "type"), *status = text_of(one, "status"),
+	char *type = text_of(one, "type"),
 	     *output = text_of(one, "outputBlobName"),
 	     *input = text_of(one, "inputBlobName"),
-	     *uri = text_of(one, "outputBlobContainerUri"),
-	     *start = text_of(one, "startTimeUtc");
-	bool ours = false;
+	     *uri = text_of(one, "outputBlobContainerUri");
+	bool ours;
 
-	if (!type || strcasecmp(type, kinds[j->kind]) != 0)
-		ours = false;
-	else if ((output && *output) || (input && *input))
-		ours = (output && strstr(output, j->run)) ||
-		       (input && strstr(input, j->run));
-	else if (uri && *uri)
-		ours = strstr(uri, j->container) != NULL;
-	else
-		ours = state_of(status) == JOB_RUNNING &&
-		       labs(utc_of(start) - j->begun) < 60;
+	ours = type && strcasecmp(type, kinds[j->kind]) == 0 &&
+	       ((output && strstr(output, j->run)) ||
+		   (input && strstr(input, j->run)) ||
+		   (uri && strstr(uri, j->run)));
 	free(type);
-	free(status);
 	free(output);
 	free(input);
 	free(uri);
-	free(start);
 	return ours;
 }
 
@@ -784,6 +777,12 @@ job_resumed(const struct job *j)
 	return j->resumed;
 }
 
+bool
+job_doubtful(const struct job *j)
+{
+	return j->doubtful;
+}
+
 const char *
 job_container(const struct job *j)
 {
@@ -959,6 +958,7 @@ create_patiently(
 		rc = create(j, spec, code, &doubt, e);
 		if (rc == 1)
 			return 0;
+		j->doubtful |= doubt;
 		if ((doubt || !strcmp(code, "JobQuotaExceeded")) &&
 		    find(j, &other)) {
 			free(other);
