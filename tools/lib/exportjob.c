@@ -21,6 +21,7 @@ struct export
 	struct buf line, device;
 	long astray; /* modules that do not follow their device */
 	bool began;  /* a record came */
+	bool lost;   /* what the job wrote is not there */
 };
 
 /* -- is it to be by job --------------------------------------------------- */
@@ -210,7 +211,8 @@ give_up(struct export *x, const struct err *why)
 	enum job_state state = job_state(x->job);
 
 	progress_end();
-	job_close(x->job, state == JOB_FAILED || state == JOB_CANCELLED ||
+	job_close(x->job, x->lost || state == JOB_FAILED ||
+			      state == JOB_CANCELLED ||
 			      (state == JOB_NONE && !*job_id(x->job)));
 	storage_close(x->storage);
 	die_err(why);
@@ -231,8 +233,14 @@ read_devices(struct export *x)
 	if (!r && e.status == ANSWER_NO)
 		r = blob_read(
 		    x->storage, job_container(x->job), "devices.txt", 0, &e);
-	if (!r)
+	if (!r) {
+		x->lost = e.status == ANSWER_NO;
+		if (x->lost)
+			err_set(&e, REMOTE_RETRY, hub_name(x->hub),
+			    "its export is not in container '%s'",
+			    job_container(x->job));
 		give_up(x, &e);
+	}
 	progress_begin("devices", x->total > 0 ? x->total : 0);
 	while ((got = blob_read_line(r, &line, &e)) > 0) {
 		if (got == LINES_PIECE)

@@ -43,6 +43,9 @@ struct job *job_open(struct hub *hub, struct storage *storage,
     enum job_kind kind, const char *mark, struct err *e);
 /* Was it taken up? */
 bool job_resumed(const struct job *j);
+/* Was the answer to a create lost, so that one more job than we know of may
+ * have done the same? */
+bool job_doubtful(const struct job *j);
 const char *job_container(const struct job *j);
 /*
  * The name that a blob of this run has: job_blob(j, "devices", ".txt") is
