@@ -13,14 +13,14 @@ FROM ?= west-rg
 NEW ?= $(HUB)-east
 TO ?= east-rg
 REGION ?= eastus
-# Options of registry-dump and registry-load, such as -j 16 or --retry-delay=1.
+# Options of registry-dump, -load and -diff, such as -j 16 or --share=80.
 PACE ?=
 
 SHELL = /bin/bash -o pipefail
 .DELETE_ON_ERROR:
 
 proved: loaded
-	registry-diff $(HUB) $(NEW) > differences
+	registry-diff $(PACE) $(HUB) $(NEW) > differences
 	touch $@
 
 loaded: registry.txt deployed.json
