@@ -16,6 +16,7 @@
 #include "loadrun.h"
 #include "opt.h"
 #include "quota.h"
+#include "undo.h"
 #include "via.h"
 
 static bool dry_run;
@@ -47,6 +48,7 @@ static const struct opt opts[] = {
 	    "name the hub again: needed to delete"),
 	OPT_FLAG(0, "allow-partial", &rules.allow_partial,
 	    "delete though some lines of the input are wrong"),
+	OPT_GROUP(undo_opts),
 	OPT_GROUP(via_opts),
 	OPT_GROUP(quota_opts),
 	OPT_GROUP(hub_opts),
@@ -119,7 +121,8 @@ summary(const struct loadrun *l)
 	if (l->reported)
 		warn(hub_name(l->hub),
 		    "%ld records have reported properties that nobody but "
-		    "the device can write (registry-diff --reported shows them)",
+		    "the device can write (registry-diff --reported shows "
+		    "them)",
 		    l->reported);
 	if (l->blind)
 		warn(hub_name(l->hub),
@@ -200,6 +203,7 @@ read_all(struct loadrun *l, const char *operand)
 	if (configurations)
 		configured = read_configurations(configurations);
 	quota_check();
+	undo_check();
 	l->hub = hub_open(l->http, operand, "DEST_IOTHUB_CONN_STRING", &e);
 	if (!l->hub || load_check_source(&rules, l->hub, l->http, operand, &e))
 		die_err(&e);
@@ -219,6 +223,12 @@ read_all(struct loadrun *l, const char *operand)
 		die_err(&e);
 	}
 	start_journal(l);
+	undo_prepare(&(struct undo_work){ .hub = l->hub,
+	    .http = l->http,
+	    .quota = l->quota,
+	    .ledger = l->ledger,
+	    .dry_run = dry_run,
+	    .resumed = l->journal && loadjournal_since(l->journal) });
 }
 
 int

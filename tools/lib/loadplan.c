@@ -8,6 +8,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "ask.h"
+
 struct parent {
 	uint64_t key[2];
 	char *id, *scope;
@@ -402,7 +404,7 @@ check_deletes(const struct load_plan *p, const struct load_rules *rules,
 		    "%ld records delete: the hub must be named as an operand, "
 		    "not by the environment",
 		    p->deletes);
-	if (!rules->confirm)
+	if (!rules->confirm && !ask_name("this deletes", name))
 		return err_set(e, BAD_USAGE, name,
 		    "%ld records delete: --confirm=%s is needed", p->deletes,
 		    name);

@@ -1,0 +1,370 @@
+/* undo.c: the way back from what deletes; see undo.h. */
+#include "undo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fleet.h"
+#include "idset.h"
+#include "opt.h"
+#include "out.h"
+
+static const char *max_delete = "10%", *undo;
+static bool no_undo;
+
+const struct opt undo_opts[] = {
+	OPT_TEXT(0, "max-delete", "PCT|N", &max_delete,
+	    "delete no more than N, or PCT% of the registry (default 10%)"),
+	OPT_TEXT(0, "undo", "FILE", &undo,
+	    "write first what is to be deleted, with keys, to FILE (default: "
+	    "a new file named for the hub and the time)"),
+	OPT_FLAG(0, "no-undo", &no_undo, "delete without such a file"),
+	OPT_END,
+};
+
+/* N, or a part of the whole.  -1: nonsense. */
+static int
+read_limit(const char *text, double *n, bool *percent)
+{
+	size_t digits = strspn(text, "0123456789");
+	size_t len = strlen(text);
+	char *end;
+
+	*percent = len && text[len - 1] == '%';
+	if (!digits || digits > 9)
+		return -1;
+	if (*percent && text[digits] == '.')
+		digits += 1 + strspn(text + digits + 1, "0123456789");
+	*n = strtod(text, &end);
+	if (end != text + digits || digits + (size_t)*percent != len)
+		return -1;
+	return *percent && *n > 100 ? -1 : 0;
+}
+
+void
+undo_check(void)
+{
+	bool percent;
+	double n;
+
+	if (read_limit(max_delete, &n, &percent))
+		usage("--max-delete: '%s' is neither a number nor a percentage "
+		      "of at most 100%%",
+		    max_delete);
+	if (undo && no_undo)
+		usage("--undo and --no-undo exclude each other");
+	if (undo && (!*undo || strcmp(undo, "-") == 0))
+		usage("--undo: needs the name of a file: it holds keys, and "
+		      "has to outlive the run");
+}
+
+/* -- how many ------------------------------------------------------------- */
+
+struct count {
+	long devices;
+	long modules; /* of devices that stay */
+};
+
+/* What is still to be done: a run that goes on has done some. */
+static bool
+will_delete(const struct ledger_entry *e)
+{
+	return load_deletes(e) && e->state <= LEDGER_HELD;
+}
+
+static bool
+with_its_device(struct ledger *l, uint32_t device)
+{
+	return device != LEDGER_NONE && will_delete(ledger_at(l, device));
+}
+
+static struct count
+count_deletes(struct ledger *l)
+{
+	struct count c = { 0, 0 };
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct ledger_entry *e = ledger_at(l, i);
+
+		if (!will_delete(e))
+			continue;
+		if (!(e->flags & LOAD_IS_MODULE))
+			c.devices++;
+		else if (!with_its_device(l, e->device))
+			c.modules++;
+	}
+	return c;
+}
+
+/* Devices of the hub; -1 with *e.  The count is late (CONTRACT 15). */
+static long
+hub_devices(struct hub *hub, struct err *e)
+{
+	static const char *const path[] = { "totalDeviceCount", NULL };
+	struct buf body = BUF_INIT;
+	struct span value;
+	long n = -1;
+	char *text;
+
+	if (hub_get(hub, &body, NULL, e, NULL, "/statistics/devices"))
+		return -1;
+	if (json_get(buf_peek(&body), path, &value, NULL) == 1 &&
+	    json_kind_of(value) == JSON_NUMBER) {
+		text = span_dup(value);
+		n = strtol(text, NULL, 10);
+		free(text);
+	} else {
+		err_set(e, REMOTE_RETRY, hub_name(hub),
+		    "does not say how many devices it has");
+	}
+	buf_free(&body);
+	return n;
+}
+
+static void
+too_many(const struct undo_work *w, const char *what, long deletes)
+{
+	if (w->dry_run)
+		warn(hub_name(w->hub),
+		    "%s: more than --max-delete=%s: refused without "
+		    "--max-delete=%ld",
+		    what, max_delete, deletes);
+	else
+		die(BAD_USAGE, hub_name(w->hub),
+		    "%s: more than --max-delete=%s, nothing is done "
+		    "(--max-delete=%ld allows it)",
+		    what, max_delete, deletes);
+}
+
+static void
+check_count(const struct undo_work *w, const struct count *c)
+{
+	long deletes = c->devices + c->modules, total;
+	char what[160];
+	struct err e;
+	bool percent;
+	double limit;
+	int n;
+
+	(void)read_limit(max_delete, &limit, &percent);
+	total = hub_devices(w->hub, &e);
+	if (total < 0 && percent && !w->resumed) {
+		if (!w->dry_run)
+			warn(hub_name(w->hub),
+			    "of how many devices %ld are %s is not known "
+			    "(--max-delete=%ld needs no count)",
+			    deletes, max_delete, deletes);
+		die_err(&e);
+	}
+	n = snprintf(what, sizeof what,
+	    "deletes %ld devices with their modules", c->devices);
+	if (c->modules)
+		n += snprintf(what + n, sizeof what - (size_t)n,
+		    " and %ld modules of others", c->modules);
+	if (total >= 0)
+		(void)snprintf(what + n, sizeof what - (size_t)n,
+		    ", of %ld devices", total);
+	/* What a run before has deleted is missing in the count. */
+	if (!w->resumed &&
+	    (double)deletes > (percent ? limit * (double)total / 100 : limit))
+		too_many(w, what, deletes);
+	note("'%s': %s", hub_name(w->hub), what);
+}
+
+/* -- what it was ---------------------------------------------------------- */
+
+struct writing {
+	const struct undo_work *w;
+	uint32_t next;     /* entry to be asked for */
+	struct idset seen; /* devices that stay, of which modules go */
+	struct out *out;
+	long lines;
+};
+
+/* The id of one more device that has to be read. */
+static char *
+next_device(void *ctx)
+{
+	struct writing *u = ctx;
+	struct ledger *l = u->w->ledger;
+	struct buf line = BUF_INIT;
+	struct record rec = { 0 };
+	char *id = NULL;
+	struct err e;
+
+	while (!id && u->next < l->count) {
+		uint32_t i = u->next++;
+		const struct ledger_entry *entry = ledger_at(l, i);
+		bool module = entry->flags & LOAD_IS_MODULE, added = true;
+
+		if (!will_delete(entry) ||
+		    (module && with_its_device(l, entry->device)))
+			continue;
+		ledger_text(l, i, &line);
+		if (record_read(buf_peek(&line), &rec, &e))
+			bug("a record that was read before is none: %s",
+			    e.text);
+		if (module)
+			(void)idset_add(&u->seen, rec.id, NULL, &added);
+		if (added)
+			id = xstrdup(rec.id);
+	}
+	record_free(&rec);
+	buf_wipe(&line);
+	return id;
+}
+
+static bool
+is_deleted(struct ledger *l, const char *id, const char *module)
+{
+	uint32_t i = ledger_find(l, id, module);
+
+	return i != LEDGER_NONE && will_delete(ledger_at(l, i));
+}
+
+static void
+write_line(struct span line, void *ctx)
+{
+	static const struct json_edit mode = { "importMode",
+		{ "\"createOrUpdate\"", 16 } };
+	struct writing *u = ctx;
+	struct buf with_mode = BUF_INIT;
+	struct record rec = { 0 };
+	struct err e;
+
+	if (record_read(line, &rec, &e))
+		bug("a line of the hub is no record: %s", e.text);
+	if (is_deleted(u->w->ledger, rec.id, NULL) ||
+	    (rec.module && is_deleted(u->w->ledger, rec.id, rec.module))) {
+		json_splice(&rec.json, &mode, 1, &with_mode);
+		buf_char(&with_mode, '\n');
+		out_span(u->out, buf_peek(&with_mode));
+		u->lines++;
+	}
+	record_free(&rec);
+	buf_wipe(&with_mode);
+}
+
+static char *
+default_name(const struct hub *hub)
+{
+	time_t t = time(NULL);
+	char when[32];
+	struct tm tm;
+
+	(void)gmtime_r(&t, &tm);
+	(void)strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &tm);
+	return xasprintf("undo-%s-%s.txt", hub_name(hub), when);
+}
+
+static _Noreturn void
+exists(const char *path)
+{
+	die(BAD_USAGE, path,
+	    "exists already, and may be the way back from another run: "
+	    "nothing is done (--undo=FILE names another)");
+}
+
+/* Without a name until it is complete: a run that dies here leaves nothing,
+ * and what has the name is whole. */
+static int
+open_nameless(const char *path)
+{
+	char *copy = xstrdup(path), *dir = dirname(copy);
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	/* Not every file system can do that. */
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+		fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		die(LOCAL_FAILURE, path,
+		    "the undo file cannot be written: %s: nothing is done",
+		    strerror(errno));
+	free(copy);
+	return fd;
+}
+
+/* It has its name, and both are on disk. */
+static void
+give_name(int fd, const char *path)
+{
+	char *copy = xstrdup(path), *dir = dirname(copy);
+	char *own = xasprintf("/proc/self/fd/%d", fd);
+	struct stat st;
+	int at;
+
+	if (fsync(fd) != 0 || fstat(fd, &st) != 0 ||
+	    (st.st_nlink == 0 && linkat(AT_FDCWD, own, AT_FDCWD, path,
+				     AT_SYMLINK_FOLLOW) != 0)) {
+		if (errno == EEXIST)
+			exists(path);
+		die(LOCAL_FAILURE, path,
+		    "the undo file cannot be written: %s: nothing is done",
+		    strerror(errno));
+	}
+	at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (at >= 0) {
+		(void)fsync(at);
+		(void)close(at);
+	}
+	free(own);
+	free(copy);
+}
+
+static void
+write_undo(const struct undo_work *w, const char *path)
+{
+	struct writing u = { .w = w };
+	struct fleet_want want = {
+		.line = write_line, .next = next_device, .ctx = &u
+	};
+	struct fleet_got got = { 0 };
+	int fd = open_nameless(path);
+
+	u.out = out_open_fd(fd, path);
+	fleet_read(w->hub, w->http, &want, &got);
+	if (got.hidden)
+		die(REMOTE_REFUSED, hub_name(w->hub),
+		    "the undo file would lack the modules of %ld disabled "
+		    "devices, which a key does not show: nothing is done "
+		    "(--auth=login may show them; --no-undo goes on without)",
+		    got.hidden);
+	out_close(u.out);
+	if (u.lines)
+		give_name(fd, path);
+	(void)close(fd);
+	idset_free(&u.seen);
+	if (!u.lines) {
+		note("'%s': nothing of it is there: no undo file is written",
+		    hub_name(w->hub));
+		return;
+	}
+	note("'%s': %ld records as they are now are in '%s': 'registry-load < "
+	     "%s' takes them back",
+	    hub_name(w->hub), u.lines, path, path);
+}
+
+void
+undo_prepare(const struct undo_work *w)
+{
+	struct count c = count_deletes(w->ledger);
+	bool there = undo && access(undo, F_OK) == 0;
+	char *path;
+
+	if (!c.devices && !c.modules)
+		return;
+	check_count(w, &c);
+	if (w->dry_run || no_undo || (there && w->resumed))
+		return;
+	path = undo ? xstrdup(undo) : default_name(w->hub);
+	if (access(path, F_OK) == 0)
+		exists(path);
+	write_undo(w, path);
+	free(path);
+}
