@@ -162,9 +162,13 @@ check_count(const struct undo_work *w, const struct count *c)
 			    deletes, max_delete, deletes);
 		die_err(&e);
 	}
-	n = snprintf(what, sizeof what,
-	    "deletes %ld devices with their modules", c->devices);
-	if (c->modules)
+	if (!c->devices)
+		n = snprintf(
+		    what, sizeof what, "deletes %ld modules", c->modules);
+	else
+		n = snprintf(what, sizeof what,
+		    "deletes %ld devices with their modules", c->devices);
+	if (c->devices && c->modules)
 		n += snprintf(what + n, sizeof what - (size_t)n,
 		    " and %ld modules of others", c->modules);
 	if (total >= 0)
