@@ -259,12 +259,18 @@ static char *
 default_name(const struct hub *hub)
 {
 	time_t t = time(NULL);
-	char when[32];
+	char when[32], *name;
 	struct tm tm;
 
 	(void)gmtime_r(&t, &tm);
 	(void)strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &tm);
-	return xasprintf("undo-%s-%s.txt", hub_name(hub), when);
+	name = xasprintf("undo-%s-%s.txt", hub_name(hub), when);
+	/* Another run in the same second. */
+	for (int n = 2; n < 100 && access(name, F_OK) == 0; n++) {
+		free(name);
+		name = xasprintf("undo-%s-%s-%d.txt", hub_name(hub), when, n);
+	}
+	return name;
 }
 
 static _Noreturn void
