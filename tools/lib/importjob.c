@@ -790,8 +790,11 @@ carry(struct importjob *j)
 	if (job_round(j->job) > number(j))
 		j->attempt = (int)(job_round(j->job) - number(j));
 	for (;; j->attempt++) {
-		j->again = job_resumed(j->job) || j->attempt > 0;
-		if (run_job(j, code, &e) == 0) {
+		int rc = run_job(j, code, &e);
+
+		j->again = job_resumed(j->job) || job_doubtful(j->job) ||
+			   j->attempt > 0;
+		if (rc == 0) {
 			completed(j);
 			return;
 		}
