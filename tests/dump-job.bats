@@ -397,11 +397,11 @@ END
 
 @test "a SAS that ends while the job runs" {
     export STORAGE_ACCT_CONN_STRING
-    STORAGE_ACCT_CONN_STRING="AccountName=contosowestdata;SharedAccessSignature=$(account_sas rwdlac "$(date -u -d '+2 seconds' +%FT%TZ)")"
+    STORAGE_ACCT_CONN_STRING="AccountName=contosowestdata;SharedAccessSignature=$(account_sas rwdlac "$(date -u -d '+4 seconds' +%FT%TZ)")"
     job_end hold
     registry-dump --via=job -o a.txt 2>err 3>&- &
     wait_begun
-    sleep 2.2
+    sleep 4.2
     job_end release
     ended $!
     [ "$status" -eq 6 ]

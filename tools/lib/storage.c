@@ -110,12 +110,16 @@ take_endpoint(struct storage *s, const char *url, struct err *e)
 static long
 time_of(const char *text)
 {
-	struct tm tm = { 0 };
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M", &tm);
+	static const char *const forms[] = { "%Y-%m-%dT%H:%M:%S",
+		"%Y-%m-%dT%H:%M", "%Y-%m-%d" };
 
-	if (!end)
-		end = strptime(text, "%Y-%m-%d", &tm);
-	return end ? (long)timegm(&tm) : -1;
+	for (size_t i = 0; i < 3; i++) {
+		struct tm tm = { 0 };
+
+		if (strptime(text, forms[i], &tm))
+			return (long)timegm(&tm);
+	}
+	return -1;
 }
 
 /* A parameter of a SAS, decoded; malloc'd, NULL. */
