@@ -120,6 +120,18 @@ half='registry-dump -q -o want.txt
     jq -nrc --argjson n 200 -f "$ROOT/examples/fleet.jq" | cmp - f.txt
 }
 
+@test "a condition and a limit belong to the state, quotes and all" {
+    cat >w <<'END'
+is_defined(deviceId) AND status != 'x"y'
+END
+    sim 0 -- 'where=$(cat w); registry-dump -q -o want.txt --where "$where" --limit=70
+        ./kill_until_done registry-dump -o d.txt --state=s --where "$where" --limit=70
+        registry-dump -o d.txt --state=s --limit=70; echo "options: $?"
+        registry-dump -o d.txt --state=s --where "$where" --limit=70'
+    has "options: 2" "is complete"
+    cmp want.txt d.txt
+}
+
 @test "disk full: one clear line, and the same command goes on" {
     sim 0 -- 'registry-dump -q -o want.txt
         (ulimit -f 40; trap "" XFSZ; registry-dump -o d.txt --state=s); echo "full: $?"

@@ -55,7 +55,7 @@ static const struct tool tool = {
 	.example = "registry-dump -o fleet.txt --manifest=fleet.json\n"
 		   "registry-dump | registry-load",
 	.opts = opts,
-	.statuses = "0124567",
+	.statuses = "01234567",
 	.operands_max = 1,
 };
 
@@ -183,14 +183,16 @@ open_state(const struct hub *hub, const char *when)
 
 	if (!state)
 		return NULL;
-	buf_text(&options, metadata ? "--metadata" : "");
-	buf_text(&options, exclude_keys ? "--exclude-keys" : "");
+	buf_text(&options, metadata ? "--metadata " : "");
+	buf_text(&options, exclude_keys ? "--exclude-keys " : "");
 	if (ids)
-		buf_printf(&options, "--ids=%s", ids);
+		buf_printf(&options, "--ids=%s ", ids);
 	if (where)
-		buf_printf(&options, "--where=%s", where);
+		buf_printf(&options, "--where=%s ", where);
 	if (limit > 0)
-		buf_printf(&options, "--limit=%ld", limit);
+		buf_printf(&options, "--limit=%ld ", limit);
+	if (options.len)
+		options.at[--options.len] = '\0';
 	s = dumpstate_open(
 	    state, output, hub, options.at ? options.at : "", when, &e);
 	if (!s)

@@ -10,12 +10,12 @@ enum { ROUNDS = 6 }; /* somebody else writes it all the time: give up */
 
 enum stage {
 	READ_IDENTITY,
-	LOOK_FIRST, /* before it is deleted */
 	WRITE_IDENTITY,
 	DELETE_IDENTITY,
 	ASK_DEVICE, /* a 401 for a module: is it the device? */
 	READ_TWIN,
 	WRITE_TWIN,
+	LOOK_FIRST, /* at the twin, before anything is overwritten or deleted */
 };
 
 struct converge {
@@ -24,6 +24,7 @@ struct converge {
 	enum stage stage;
 	int rounds;
 	bool wrote;
+	bool looked;               /* what is there may be overwritten */
 	struct buf identity, twin; /* as the hub has them; empty: not there */
 	char *device, *module;     /* escaped */
 	struct converge_result result;
@@ -128,7 +129,6 @@ go(struct converge *c, enum stage stage)
 	c->stage = stage;
 	switch (stage) {
 	case READ_IDENTITY:
-	case LOOK_FIRST:
 	case ASK_DEVICE:
 		r = request_of(c, "GET", "devices");
 		break;
@@ -148,6 +148,7 @@ go(struct converge *c, enum stage stage)
 		audit(c, &r, "delete");
 		break;
 	case READ_TWIN:
+	case LOOK_FIRST:
 		r = request_of(c, "GET", "twins");
 		break;
 	case WRITE_TWIN:
@@ -199,12 +200,34 @@ changed(struct converge *c, const struct buf *body)
 
 	if (!c->job.since || !body->len)
 		return false;
+	c->looked = true;
 	scan(body, &there);
 	what = since_changed(&there, c->job.since, c->wrote);
 	json_free(&there);
 	if (what)
 		fail(c, "ChangedSince", what);
 	return what != NULL;
+}
+
+/* After the look. */
+static void
+go_on(struct converge *c)
+{
+	c->looked = true;
+	go(c, c->rec.mode == RECORD_DELETE ||
+		      c->rec.mode == RECORD_DELETE_IF_MATCH
+		  ? DELETE_IDENTITY
+		  : WRITE_IDENTITY);
+}
+
+/* The identity that is there.  Of what happened to it, its twin knows more. */
+static void
+overwrite(struct converge *c)
+{
+	if (!c->job.since || c->looked || !c->identity.len)
+		go_on(c);
+	else if (!changed(c, &c->identity))
+		go(c, LOOK_FIRST);
 }
 
 static void
@@ -247,8 +270,8 @@ compare_lock(struct converge *c)
 		if (c->rounds++ >= ROUNDS)
 			fail(c, "PreconditionFailed",
 			    "somebody else writes it all the time");
-		else if (!changed(c, &c->identity))
-			go(c, WRITE_IDENTITY);
+		else
+			overwrite(c);
 	} else {
 		done(c);
 	}
@@ -279,8 +302,8 @@ compare_identity(struct converge *c)
 	else if (c->rounds++ >= ROUNDS)
 		fail(c, "PreconditionFailed",
 		    "somebody else writes it all the time");
-	else if (!changed(c, &c->identity))
-		go(c, WRITE_IDENTITY);
+	else
+		overwrite(c);
 }
 
 static void
@@ -299,7 +322,7 @@ compare_twin(struct converge *c)
 	else if (c->rounds++ >= ROUNDS)
 		fail(c, "PreconditionFailed",
 		    "somebody else writes its twin all the time");
-	else if (!changed(c, &c->twin))
+	else if (c->looked || !changed(c, &c->twin))
 		go(c, WRITE_TWIN);
 }
 
@@ -321,7 +344,7 @@ succeeded(struct converge *c, struct http_reply *r)
 		break;
 	case LOOK_FIRST:
 		if (!changed(c, &r->body))
-			go(c, DELETE_IDENTITY);
+			go_on(c);
 		break;
 	case WRITE_IDENTITY:
 		c->wrote = true;
@@ -347,14 +370,16 @@ succeeded(struct converge *c, struct http_reply *r)
 static void
 missing(struct converge *c, const struct http_reply *r, const char *code)
 {
-	if (c->rec.mode == RECORD_DELETE ||
-	    c->rec.mode == RECORD_DELETE_IF_MATCH) {
+	if (c->stage == LOOK_FIRST) {
+		go_on(c);
+	} else if (c->rec.mode == RECORD_DELETE ||
+		   c->rec.mode == RECORD_DELETE_IF_MATCH) {
 		done(c); /* gone is gone */
 	} else if (c->job.peek && may_create(c)) {
 		finish(c, CONVERGE_ABSENT);
 	} else if (c->stage == READ_IDENTITY && may_create(c)) {
 		buf_wipe(&c->identity);
-		go(c, WRITE_IDENTITY);
+		go_on(c);
 	} else if (c->stage == READ_TWIN && entry_has_identity(&c->rec)) {
 		/* A twin appears with the first write to it. */
 		buf_free(&c->twin);
@@ -399,6 +424,9 @@ answered(struct http_reply *reply, void *ctx)
 		missing(c, reply, code);
 	} else if (conflict(c, reply)) {
 		go(c, c->stage == WRITE_IDENTITY ? READ_IDENTITY : READ_TWIN);
+	} else if (c->stage == LOOK_FIRST &&
+		   strcmp(code, "OperationNotAvailableInCurrentTier") == 0) {
+		go_on(c);
 	} else if (c->stage == READ_TWIN &&
 		   strcmp(code, "OperationNotAvailableInCurrentTier") == 0 &&
 		   entry_same_twin(&c->rec, NULL)) {

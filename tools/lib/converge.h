@@ -46,8 +46,9 @@ struct converge_job {
 	 * 12.4): its twin tells that it is there. */
 	bool peek;
 	struct hub *login; /* the hub as somebody who may see it, or NULL */
-	/* What exists is written (or deleted) only if nobody else used it since
-	 * that moment, as far as that can be told: since.h.  NULL: always. */
+	/* What exists is overwritten or deleted only if nobody else used it
+	 * since that moment, as far as that can be told: since.h.  NULL:
+	 * always. */
 	const char *since;
 	converge_done *done;
 	void *ctx;

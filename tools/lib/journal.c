@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "entry.h"
+#include "json.h"
 #include "lines.h"
 
 enum {
@@ -27,6 +27,7 @@ struct journal {
 	off_t end;  /* behind the last good line */
 	char *text; /* of the head */
 	struct json head;
+	char **value; /* of its members that are texts, decoded */
 	time_t synced;
 };
 
@@ -40,6 +41,13 @@ checksum(struct span s)
 	return h;
 }
 
+static bool
+is_whole(const struct line *line)
+{
+	return line->raw.len == line->text.len + 1 &&
+	       line->raw.at[line->raw.len - 1] == '\n';
+}
+
 /* Is it whole?  Then its text, without the checksum. */
 static bool
 check(const struct line *line, struct span *text)
@@ -47,8 +55,7 @@ check(const struct line *line, struct span *text)
 	char want[CHECK + 1];
 	struct span s = line->text;
 
-	if (!line->raw.len || line->raw.at[line->raw.len - 1] != '\n' ||
-	    line->raw.len != s.len + 1 || s.len < CHECK)
+	if (!is_whole(line) || s.len < CHECK)
 		return false;
 	s.len -= CHECK;
 	(void)snprintf(want, sizeof want, " #%08x", checksum(s));
@@ -62,12 +69,27 @@ begin_of(const char *kind)
 	return xasprintf("{\"hubpipe\":\"%s\",\"version\":", kind);
 }
 
+/* Scans what is in j->text. */
+static int
+take_head(struct journal *j)
+{
+	struct json_fault fault;
+
+	if (json_scan(span_of(j->text), &j->head, &fault) ||
+	    j->head.kind != JSON_OBJECT)
+		return -1;
+	j->value = xcalloc(j->head.count, sizeof *j->value);
+	for (size_t i = 0; i < j->head.count; i++)
+		if (j->head.member[i].kind == JSON_STRING)
+			j->value[i] = json_string(j->head.member[i].value);
+	return 0;
+}
+
 /* A first line that is torn was never acted on. */
 static int
 read_head(struct journal *j, struct err *e)
 {
 	struct lines *in = lines_open(j->fd, j->path);
-	struct json_fault fault;
 	struct line line;
 	struct span text;
 	char *begin = begin_of(j->kind), *version;
@@ -77,18 +99,19 @@ read_head(struct journal *j, struct err *e)
 
 	if (got == LINES_FAILED) {
 		rc = -1;
-	} else if (got == LINES_LINE && check(&line, &text) &&
-		   text.len > strlen(begin) &&
-		   memcmp(text.at, begin, strlen(begin)) == 0) {
-		j->text = span_dup(text);
+	} else if (got == LINES_LINE && is_whole(&line) &&
+		   line.text.len > strlen(begin) &&
+		   memcmp(line.text.at, begin, strlen(begin)) == 0) {
+		bool good = check(&line, &text);
+
+		j->text = span_dup(good ? text : line.text);
 		version = j->text + strlen(begin);
 		if (strtol(version, NULL, 10) != VERSION)
 			rc = err_set(e, BAD_DATA, j->path,
 			    "is of another version of %s: finish with that "
 			    "one, or begin anew with another file",
 			    msg_tool());
-		else if (json_scan(span_of(j->text), &j->head, &fault) ||
-			 j->head.kind != JSON_OBJECT)
+		else if (!good || take_head(j))
 			rc = err_set(e, BAD_DATA, j->path, "is damaged");
 		j->end = (off_t)line.raw.len;
 	} else if (got != LINES_END) {
@@ -160,19 +183,15 @@ journal_begun(const struct journal *j)
 	return j->text != NULL;
 }
 
-/* Our texts have no escapes: a zero takes the place of the closing quote. */
 const char *
 journal_head(const struct journal *j, const char *name)
 {
-	struct span v =
-	    j->text ? entry_member(&j->head, name) : (struct span){ NULL, 0 };
-	char *end;
+	const struct json_member *m;
+	const char *value = NULL;
 
-	if (!v.at || v.len < 2 || *v.at != '"')
-		return "";
-	end = j->text + (v.at - j->text) + v.len - 1;
-	*end = '\0';
-	return v.at + 1;
+	if (j->text && json_find(&j->head, name, &m) == 1)
+		value = j->value[m - j->head.member];
+	return value ? value : "";
 }
 
 /* Cuts off what is torn. */
@@ -293,7 +312,6 @@ sync_directory(const char *path)
 int
 journal_begin(struct journal *j, const char *const pairs[], struct err *e)
 {
-	struct json_fault fault;
 	struct buf head = BUF_INIT;
 	char *begin = begin_of(j->kind);
 
@@ -305,7 +323,7 @@ journal_begin(struct journal *j, const char *const pairs[], struct err *e)
 	buf_char(&head, '}');
 	free(begin);
 	j->text = xstrdup(head.at);
-	if (json_scan(span_of(j->text), &j->head, &fault))
+	if (take_head(j))
 		bug("the head of a journal is no JSON");
 	j->end = 0;
 	if (cut(j, e) || journal_add(j, buf_peek(&head), true, e)) {
@@ -325,6 +343,9 @@ journal_close(struct journal *j)
 		return;
 	if (j->fd >= 0)
 		(void)close(j->fd);
+	for (size_t i = 0; j->value && i < j->head.count; i++)
+		free(j->value[i]);
+	free(j->value);
 	json_free(&j->head);
 	free(j->text);
 	free(j->path);

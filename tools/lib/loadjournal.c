@@ -7,7 +7,8 @@
 #include "journal.h"
 #include "since.h"
 
-enum { AHEAD = 1024 }; /* entries that one line announces */
+/* How many entries one line announces. */
+enum { AHEAD_IN_BULK = 256, AHEAD_ALONE = 16 };
 
 /*
  * Lines are words: B or L, step and range: may have been sent, in bulk or one
@@ -20,6 +21,7 @@ enum {
 	HELD_EQUAL = 'h',
 	FAILED = 'F', /* and may have been written */
 	FAILED_CLEAN = 'f',
+	UNTOUCHED = 'u', /* by what was sent */
 	IN_BULK = 'B',
 	ALONE = 'L',
 	COMPLETE = 'C',
@@ -108,6 +110,7 @@ restore(struct ledger_entry *e, char kind)
 		{ HELD_EQUAL, LEDGER_HELD, false },
 		{ FAILED, LEDGER_FAILED, true },
 		{ FAILED_CLEAN, LEDGER_FAILED, false },
+		{ UNTOUCHED, LEDGER_TODO, false },
 	};
 
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
@@ -132,7 +135,7 @@ replay_word(struct loadjournal *j, const char *word)
 		j->complete = true;
 		return 0;
 	}
-	if (!kind || !strchr("AEHhFfBL", kind))
+	if (!kind || !strchr("AEHhFfuBL", kind))
 		return -1;
 	word++;
 	if (sent) {
@@ -279,16 +282,17 @@ loadjournal_sending(
     struct loadjournal *j, enum load_step step, bool alone, uint32_t i)
 {
 	uint32_t *upto = &j->announced[step][alone];
+	uint32_t ahead = alone ? AHEAD_ALONE : AHEAD_IN_BULK;
 	struct err e;
 
 	if (i < *upto)
 		return;
-	*upto = j->ledger->count - i > AHEAD ? i + AHEAD : j->ledger->count;
+	*upto = j->ledger->count - i > ahead ? i + ahead : j->ledger->count;
 	write_words(j);
 	buf_printf(&j->words, "%c%d:%u-%u", alone ? ALONE : IN_BULK, (int)step,
 	    i, *upto - 1);
 	if (j->broken.status == DONE &&
-	    journal_add(j->file, buf_peek(&j->words), true, &e))
+	    journal_add(j->file, buf_peek(&j->words), !alone, &e))
 		j->broken = e;
 	buf_clear(&j->words);
 }
@@ -303,7 +307,8 @@ loadjournal_state(
 		    : e->state == LEDGER_HELD  ? (doubt ? HELD : HELD_EQUAL)
 		    : e->state == LEDGER_FAILED
 			? (doubt ? FAILED : FAILED_CLEAN)
-			: '\0';
+		    : e->state == LEDGER_LOOK && !doubt ? UNTOUCHED
+							: '\0';
 
 	if (!kind)
 		return;

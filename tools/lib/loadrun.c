@@ -261,6 +261,7 @@ loadrun_look(struct loadrun *l, uint32_t i, bool doubt)
 	ledger_edit(l->ledger, i)->state = LEDGER_LOOK;
 	if (doubt)
 		ledger_edit(l->ledger, i)->flags |= LOAD_DOUBT;
+	note_state(l, i);
 }
 
 /* Its identity has been written: only its twin is looked at. */
