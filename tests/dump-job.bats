@@ -159,10 +159,10 @@ END
     )
     same "$REST" a.txt
     expect_status 0 registry-dump --share=1 --metadata -o a.txt
-    has 'by calls, an export has no $metadata'
+    has 'by calls, since an export has no $metadata'
     head -1 "$REST" | jq -r .id >ids
     expect_status 2 registry-dump --via=job --ids=ids
-    has '--ids reads single devices'
+    has '--ids, --where and --limit read single devices'
     expect_status 0 registry-dump --via=job --metadata -o m.txt
     has 'only where the service writes them'
     same "$REST" m.txt

@@ -721,6 +721,22 @@ is_container(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
 }
 
+/* An export is as old as its job. */
+static void
+say_resumed(const struct job *j)
+{
+	long minutes = ((long)time(NULL) - j->begun) / 60;
+
+	if (*j->id)
+		note("'%s': goes on with %s job %s in container '%s', begun "
+		     "%ld min ago",
+		    hub_name(j->hub), kinds[j->kind], j->id, j->container,
+		    minutes);
+	else
+		note("'%s': goes on with container '%s'", hub_name(j->hub),
+		    j->container);
+}
+
 static int
 open_job(struct job *j, struct err *e)
 {
@@ -747,9 +763,7 @@ open_job(struct job *j, struct err *e)
 	if (rc == 0 && make_container(j, e) != 0)
 		return -1;
 	if (rc == 1)
-		note("'%s': goes on with %s job %s in container '%s'",
-		    hub_name(j->hub), kinds[j->kind], *j->id ? j->id : "?",
-		    j->container);
+		say_resumed(j);
 	return write_note(j, e);
 }
 

@@ -56,7 +56,7 @@ via_choose(struct quota *q, const char *hub, const struct via_work *work)
 	double rest = quota_seconds(q, &work->cost),
 	       job = via_job_seconds(work->lines);
 	bool worth = rest > WORTH_SECONDS && rest > 2 * job;
-	const char *why;
+	const char *why, *since = "";
 	enum via via = VIA_REST;
 	struct buf text = BUF_INIT;
 
@@ -80,6 +80,7 @@ via_choose(struct quota *q, const char *hub, const struct via_work *work)
 			  ? "since a job is not twice as fast"
 			  : "since they take no quarter of an hour";
 	} else if (work->never) {
+		since = "since ";
 		why = work->never;
 	} else if (!storage_configured()) {
 		why = "since no storage account is configured "
@@ -91,8 +92,8 @@ via_choose(struct quota *q, const char *hub, const struct via_work *work)
 	arithmetic(q, work, rest, job, &text);
 	/* Nobody waits for what takes a minute. */
 	if (via == VIA_JOB || worth)
-		note("'%s': %s: by %s, %s", hub, text.at,
-		    via == VIA_JOB ? "job" : "calls", why);
+		note("'%s': %s: by %s, %s%s", hub, text.at,
+		    via == VIA_JOB ? "job" : "calls", since, why);
 	else
 		trace("'%s': %s: by calls, %s", hub, text.at, why);
 	buf_free(&text);
