@@ -66,7 +66,7 @@ loadrun_settle(
 		if (state == LEDGER_APPLIED)
 			e->flags |= LOAD_DOUBT;
 		if (l->step == LOAD_OPEN)
-			e->flags &= (uint16_t)~(LOAD_SHUT | LOAD_LACKS);
+			e->flags &= (uint16_t) ~(LOAD_SHUT | LOAD_LACKS);
 		/* A later run has to see for itself that it is shut. */
 		if (!(e->flags & LOAD_SHUT))
 			note_state(l, i);
