@@ -33,6 +33,7 @@ struct importjob {
 	struct job *job;
 	int round, attempt;
 	bool again;       /* the lines may have been sent before */
+	bool careful;     /* nothing that is there is written over */
 	bool unmade;      /* parents need not be there: only counting */
 	uint32_t sent;    /* lines of this round */
 	uint32_t orphans; /* of these, modules whose device has no record */
@@ -148,14 +149,20 @@ half_a_twin(const struct json *j)
  * of, goes as "create": one that is there already is then looked at.
  */
 static bool
-line_mode(const struct record *rec, enum load_step step, enum entry_form form,
-    enum record_mode *mode)
+line_mode(const struct importjob *j, const struct record *rec,
+    enum load_step step, enum entry_form form, enum record_mode *mode)
 {
 	const char *code;
 	struct err e;
 	bool keys, create;
 
 	*mode = rec->mode;
+	create =
+	    rec->mode == RECORD_CREATE || rec->mode == RECORD_CREATE_OR_UPDATE;
+	if (j->careful) {
+		*mode = RECORD_CREATE;
+		return create && step != LOAD_PARENTS && step != LOAD_CLOSE;
+	}
 	if (step == LOAD_DELETE_DEVICES || step == LOAD_DELETE_MODULES)
 		return true;
 	if (step == LOAD_TWINS)
@@ -166,8 +173,6 @@ line_mode(const struct record *rec, enum load_step step, enum entry_form form,
 		*mode = RECORD_CREATE_OR_UPDATE;
 		return keys && !half_a_twin(&rec->json);
 	}
-	create =
-	    rec->mode == RECORD_CREATE || rec->mode == RECORD_CREATE_OR_UPDATE;
 	if (keys && !half_a_twin(&rec->json) && form == ENTRY_FULL)
 		return true;
 	*mode = RECORD_CREATE;
@@ -206,8 +211,8 @@ choose(struct importjob *j)
 			if (!fits(j, i, *s))
 				continue;
 			record_of(j, i, &line, &rec);
-			if (!line_mode(
-				&rec, *s, load_form(j->l->plan, i, *s), &mode))
+			if (!line_mode(j, &rec, *s,
+				load_form(j->l->plan, i, *s), &mode))
 				continue;
 			ledger_edit(g, i)->flags |= SENT;
 			j->sent++;
@@ -247,7 +252,7 @@ write_lines(struct importjob *j, struct blob_writer *to, struct err *e)
 				continue;
 			record_of(j, i, &text, &rec);
 			form = load_form(j->l->plan, i, *s);
-			(void)line_mode(&rec, *s, form, &mode);
+			(void)line_mode(j, &rec, *s, form, &mode);
 			buf_clear(&line);
 			entry_bulk(
 			    &rec, mode, form, load_scope(j->l->plan, i), &line);
@@ -488,7 +493,7 @@ probe(struct importjob *j, uint32_t said)
 	for (uint32_t i = 0; i < g->count; i++) {
 		if (!can_probe(j, i) || n++ % gap)
 			continue;
-		ledger_edit(g, i)->flags &= (uint16_t)~(SENT | LOAD_DOUBT);
+		ledger_edit(g, i)->flags &= (uint16_t) ~(SENT | LOAD_DOUBT);
 		ledger_edit(g, i)->flags |= PROBE;
 		loadrun_look(j->l, i, false);
 		j->probes++;
@@ -792,8 +797,7 @@ carry(struct importjob *j)
 	for (;; j->attempt++) {
 		int rc = run_job(j, code, &e);
 
-		j->again = job_resumed(j->job) || job_doubtful(j->job) ||
-			   j->attempt > 0;
+		j->again = j->attempt > 0 || job_doubtful(j->job);
 		if (rc == 0) {
 			completed(j);
 			return;
@@ -834,6 +838,13 @@ importjob_round(struct importjob *j, int round)
 	if (j->off || l->stop != DONE)
 		return;
 	j->round = round;
+	j->attempt = 0;
+	/* What a run before this one left may have been changed since: calls
+	 * look at that (loadjournal.h).  Its job is another matter. */
+	j->careful =
+	    l->journal && loadjournal_since(l->journal) && !l->overwrite &&
+	    (job_round(j->job) < number(j) ||
+		(job_round(j->job) < number(j) + ATTEMPTS && !*job_id(j->job)));
 	choose(j);
 	if (j->sent) {
 		j->unjoined = 0;
