@@ -204,7 +204,7 @@ END
 @test "set cannot make what is no record" {
     expect_pipe 7 "registry-edit --set 'importMode=if \$id == \"d1\" then \"zap\" else \"create\" end' two.txt"
     has "line 1: unknown importMode" '"importMode":"create"'
-    expect_status 2 registry-edit --set 'id="x"' two.txt
+    expect_status 2 registry-edit --set 'moduleId="x"' two.txt
     expect_pipe 7 "echo '{\"id\":\"d3\",\"tags\":7}' | cat - two.txt | registry-edit --set 'tags.x=1'"
     has "line 1: --set: something on the path is no object"
 }

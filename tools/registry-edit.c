@@ -86,7 +86,10 @@ parse_path(char *spec, const char *option, const char *path[MAX_DEPTH + 1])
 		path[n++] = name;
 	}
 	path[n] = NULL;
-	if (n == 1 && (!strcmp(spec, "id") || !strcmp(spec, "moduleId")))
+	/* A device may be renamed, with its modules and children: by --set. */
+	if (n == 1 &&
+	    (!strcmp(spec, "moduleId") ||
+		(!strcmp(spec, "id") && strcmp(option, "--set") != 0)))
 		usage("%s: '%s' says whose record it is and must stay", option,
 		    spec);
 }
