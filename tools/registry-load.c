@@ -103,6 +103,9 @@ say_cost(struct loadrun *l)
 {
 	struct quota_cost cost;
 
+	l->by_job = importjob_wanted(l);
+	if (l->by_job)
+		return;
 	load_plan_cost(l->plan, &cost);
 	if (configured)
 		cost.of[HUB_CONFIGURATION] +=

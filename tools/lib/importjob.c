@@ -861,35 +861,27 @@ importjob_round(struct importjob *j, int round)
 /* -- before and after ---------------------------------------------------------
  */
 
-static struct via_work
-work_of(const struct loadrun *l)
+bool
+importjob_wanted(const struct loadrun *l)
 {
 	struct via_work work = { .rest = "bulk" };
 
-	for (uint32_t i = 0; i < l->ledger->count; i++) {
-		const struct ledger_entry *e = ledger_at(l->ledger, i);
-
-		if (e->state != LEDGER_TODO)
-			continue;
-		work.lines++;
-		work.cost.of[HUB_IDENTITY]++;
-		if (e->flags & LOAD_LOCKED || e->parent != LEDGER_NONE) {
-			work.cost.of[HUB_IDENTITY]++;
-			work.cost.of[HUB_TWIN_READ]++;
-		}
-	}
-	return work;
+	if (l->journal && loadjournal_complete(l->journal))
+		return false;
+	for (uint32_t i = 0; i < l->ledger->count; i++)
+		work.lines += ledger_at(l->ledger, i)->state == LEDGER_TODO;
+	load_plan_cost(l->plan, &work.cost);
+	return work.lines &&
+	       via_choose(l->quota, hub_name(l->hub), &work) == VIA_JOB;
 }
 
 struct importjob *
 importjob_open(struct loadrun *l)
 {
-	struct via_work work = work_of(l);
 	struct importjob *j;
 	struct err e;
 
-	if (!work.lines ||
-	    via_choose(l->quota, hub_name(l->hub), &work) != VIA_JOB)
+	if (!l->by_job)
 		return NULL;
 	j = xcalloc(1, sizeof *j);
 	j->l = l;
@@ -926,11 +918,9 @@ void
 importjob_plan(struct loadrun *l, struct buf *into)
 {
 	struct importjob j = { .l = l, .unmade = true };
-	struct via_work work = work_of(l);
 	struct ledger *g = l->ledger;
 
-	if (!work.lines ||
-	    via_choose(l->quota, hub_name(l->hub), &work) != VIA_JOB)
+	if (!l->by_job)
 		return;
 
 	for (j.round = 0; j.round < ROUNDS; j.round++) {

@@ -26,8 +26,10 @@ enum { IMPORTJOB_ROUNDS = 2 };
 
 struct importjob;
 
-/* NULL: by calls, as --via said or its arithmetic did.  NULL and l->stop set:
- * there is no container, or another import is under way. */
+/* As --via says, or its arithmetic, which is told: for l->by_job. */
+bool importjob_wanted(const struct loadrun *l);
+/* NULL: not l->by_job; or l->stop is set, since there is no container, or
+ * another import is under way. */
 struct importjob *importjob_open(struct loadrun *l);
 /* The first before any step, the second when the scopes of parents are known.
  */
@@ -35,8 +37,8 @@ void importjob_round(struct importjob *j, int round);
 /* Removes the container, unless a run that follows can go on with it. */
 void importjob_close(struct importjob *j);
 
-/* If it is to be done by jobs: one JSON line for each, and plays them through,
- * so that load_plan_text() tells what is left for calls. */
+/* With l->by_job: one JSON line for each job, and plays them through, so that
+ * load_plan_text() tells what is left for calls. */
 void importjob_plan(struct loadrun *l, struct buf *into);
 
 #endif

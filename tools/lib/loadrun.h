@@ -22,6 +22,7 @@ struct loadrun {
 	struct out *out;     /* of outcomes */
 	bool all;            /* those too of records that were applied */
 	bool dry_run;        /* nothing is sent */
+	bool by_job;         /* see importjob.h */
 	const char *rejects; /* a file for what was not applied, or NULL */
 	struct loadjournal *journal; /* of what is done, started; or NULL */
 	bool overwrite; /* what changed since the journal began, too */
