@@ -45,8 +45,11 @@ END
 @test "members in a fixed order, values as the hub has them, modules after their device" {
     make_west
     sim 0 -- 'registry-dump -q >out'
-    same <(plain out | sed 's/,"parentScopes":\[\]//' | head -n 2) <(head -n 2 west.txt)
+    same <(plain out | head -n 2) <(head -n 2 west.txt)
+    # An export has parentScopes where there are some.
     [ "$(jq -r 'keys_unsorted | join(" ")' out | sed -n 3p)" = \
+        "id eTag status statusReason authentication twinETag tags properties capabilities deviceScope" ]
+    [ "$(jq -r 'keys_unsorted | join(" ")' out | tail -n 1)" = \
         "id eTag status statusReason authentication twinETag tags properties capabilities deviceScope parentScopes" ]
     [ "$(jq -r '[.id, .moduleId // "-", .managedBy // "-"] | join(" ")' out)" = \
         "a#1 - -
