@@ -366,13 +366,32 @@ show_plan(const struct failplan *p)
 	return DONE;
 }
 
+static enum status
+move(struct failplan *p, struct arm *a)
+{
+	struct err e;
+
+	if (failplan_is_there(p)) {
+		note("'%s': is in %s already; nothing to do", p->name, p->to);
+		return DONE;
+	}
+	if (!failplan_under_way(p)) {
+		if (failplan_veto(p, &e))
+			die_err(&e);
+		be_sure(p);
+		if (!ignore_limits)
+			keep_to_limits(p, a);
+	}
+	return carry_out(p, a);
+}
+
 int
 main(int argc, char *argv[])
 {
 	int operand = tool_start(&tool, argc, argv);
 	struct failplan p;
 	struct arm *a;
-	enum status status = DONE;
+	enum status status;
 	struct err e;
 
 	if (!argv[operand])
@@ -389,20 +408,7 @@ main(int argc, char *argv[])
 	    failplan_target(&p, back ? NULL : to, &e))
 		die_err(&e);
 	tell_plan(&p);
-	if (dry_run) {
-		status = show_plan(&p);
-	} else if (failplan_is_there(&p)) {
-		note("'%s': is in %s already; nothing to do", p.name, p.to);
-	} else {
-		if (!failplan_under_way(&p)) {
-			if (failplan_veto(&p, &e))
-				die_err(&e);
-			be_sure(&p);
-			if (!ignore_limits)
-				keep_to_limits(&p, a);
-		}
-		status = carry_out(&p, a);
-	}
+	status = dry_run ? show_plan(&p) : move(&p, a);
 	failplan_free(&p);
 	arm_close(a);
 	interrupt_die();
