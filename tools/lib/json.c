@@ -121,10 +121,23 @@ static const char *
 scan_escape(struct scan *s, const char *p)
 {
 	p++;
-	if (p == s->end || !*p || !strchr("\"\\/bfnrtu", *p))
-		return fail(s, p, "unknown escape in string");
-	if (*p++ != 'u')
+	if (p == s->end)
+		return fail(s, p, NULL);
+	switch (*p++) {
+	case '"':
+	case '\\':
+	case '/':
+	case 'b':
+	case 'f':
+	case 'n':
+	case 'r':
+	case 't':
 		return p;
+	case 'u':
+		break;
+	default:
+		return fail(s, p - 1, "unknown escape in string");
+	}
 	for (int i = 0; i < 4; i++, p++)
 		if (p == s->end || hex_value(*p) < 0)
 			return fail(s, p, "bad \\u escape in string");
@@ -141,6 +154,9 @@ scan_odd_string(struct scan *s, const char *p)
 			p = scan_escape(s, p);
 		} else if ((unsigned char)*p < 0x20) {
 			return fail(s, p, "control byte in string");
+		} else if (*p >= (char)0xc2 && *p <= (char)0xdf &&
+			   s->end - p > 1 && (p[1] & 0xc0) == 0x80) {
+			p += 2; /* most of what is not ASCII in Europe */
 		} else {
 			p = scan_utf8(s, p);
 		}
