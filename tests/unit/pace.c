@@ -171,6 +171,19 @@ test_refused(void)
 	pace_free(p);
 }
 
+/* A large call that is refused has spent nothing. */
+static void
+test_refund(void)
+{
+	struct pace *p = pace_of(1);
+
+	check(is(pace_take(p, 30), 0), "a large call goes");
+	refuse(p, 30, t, 4, true);
+	t += 4;
+	check(is(pace_take(p, 30), 2), "and when refused, again soon");
+	pace_free(p);
+}
+
 static void
 test_constant(void)
 {
@@ -394,6 +407,7 @@ main(void)
 	test_bulk();
 	test_unanswered();
 	test_refused();
+	test_refund();
 	test_constant();
 	test_delay();
 	test_burst();

@@ -231,12 +231,14 @@ slow_down(struct pace *p, double t, double factor)
 }
 
 static void
-refused(struct pace *p, double t, double sent, double wait, bool asked)
+refused(
+    struct pace *p, double t, double cost, double sent, double wait, bool asked)
 {
 	bool same = sent < p->slowed;
 
 	if (p->refusing == 0)
 		p->refusing = t;
+	p->level = smaller(0, p->level + cost); /* it has used nothing */
 	if (!same || asked)
 		p->hold = larger(p->hold, t + wait);
 	if (!same)
@@ -270,7 +272,7 @@ speed_up(struct pace *p, double cost)
 {
 	double worth = smaller(1, cost / most(p));
 
-	if (p->share > 0 && p->complaints == 0)
+	if (p->given <= 0 && p->complaints == 0)
 		p->rate += p->rate * worth / 20;
 	else if (p->rate < p->goal)
 		p->rate = smaller(p->goal, p->rate + p->goal * worth / 40);
@@ -312,7 +314,7 @@ pace_answered(struct pace *p, double cost, enum pace_answer what, double sent,
 
 	p->pending = larger(0, p->pending - cost);
 	if (what == PACE_REFUSED)
-		refused(p, t, sent, wait, asked);
+		refused(p, t, cost, sent, wait, asked);
 	else if (what == PACE_PASSED)
 		passed(p, t, cost, sent, latency);
 }
