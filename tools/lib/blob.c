@@ -6,8 +6,10 @@
 
 enum {
 	PIECE = 1024 * 1024,
+	BLOCK = PIECE / 2, /* it is in memory twice: it may have to go again */
 	AT_ONCE = 4, /* pieces in memory; more of them are not faster, since the
 		      * service takes some 60 MB/s for one blob */
+	TRIES = 6,   /* of what had an answer, but no honest one */
 	BLOCKS_MAX = 50000,
 	SMALL_MAX = 16 * 1024 * 1024,
 };
@@ -136,17 +138,46 @@ blob_write(struct storage *s, const char *container, const char *name)
 }
 
 static void
+writer_fail(struct blob_writer *w, const struct err *e)
+{
+	if (w->failed)
+		return;
+	w->failed = true;
+	w->err = *e;
+}
+
+/* A block on its way. */
+struct block {
+	struct blob_writer *w;
+	struct buf bytes;
+	long number;
+	int tries;
+};
+
+static void send_block(struct block *b);
+
+static void
 wrote(struct http_reply *reply, void *ctx)
 {
-	struct blob_writer *w = ctx;
+	struct block *b = ctx;
+	struct blob_writer *w = b->w;
 	char code[64], *subject = shown(w->container, w->name);
 	struct err e;
 
 	w->flying--;
-	if (storage_check(w->s, reply, subject, code, &e) != 0 && !w->failed) {
-		w->failed = true;
-		w->err = e;
+	if (storage_check(w->s, reply, subject, code, &e) != 0) {
+		writer_fail(w, &e);
+	} else if (storage_is_odd("PUT", reply)) {
+		if (++b->tries < TRIES) {
+			send_block(b);
+			free(subject);
+			return;
+		}
+		err_set(&e, REMOTE_RETRY, subject, "no honest answer");
+		writer_fail(w, &e);
 	}
+	buf_wipe(&b->bytes);
+	free(b);
 	free(subject);
 }
 
@@ -159,40 +190,51 @@ wait_pieces(const struct blob_writer *w, long n)
 }
 
 static void
-send_piece(struct blob_writer *w)
+send_block(struct block *b)
 {
+	struct blob_writer *w = b->w;
 	struct buf query = BUF_INIT;
 	struct http_request r;
 	char id[48];
 
-	wait_pieces(w, AT_ONCE);
-	block_id(id, w->blocks++);
+	block_id(id, b->number);
 	buf_text(&query, "comp=block&blockid=");
 	buf_url(&query, id, strlen(id));
 	r = storage_request(w->s, "PUT", w->container, w->name, query.at);
-	r.body = w->piece;
-	w->piece = (struct buf)BUF_INIT;
+	buf_span(&r.body, buf_peek(&b->bytes));
+	r.delay = 0.2 * b->tries;
 	r.done = wrote;
-	r.ctx = w;
+	r.ctx = b;
 	w->flying++;
 	storage_send(w->s, &r);
 	buf_free(&query);
+}
+
+static void
+send_piece(struct blob_writer *w)
+{
+	struct block *b = xcalloc(1, sizeof *b);
+
+	wait_pieces(w, AT_ONCE);
+	*b = (struct block){ w, w->piece, w->blocks++, 0 };
+	w->piece = (struct buf)BUF_INIT;
+	send_block(b);
 }
 
 int
 blob_write_add(struct blob_writer *w, struct span more, struct err *e)
 {
 	while (more.len && !w->failed) {
-		size_t room = PIECE - w->piece.len,
+		size_t room = BLOCK - w->piece.len,
 		       n = more.len < room ? more.len : room;
 
 		if (!w->piece.cap)
-			buf_reserve(&w->piece, PIECE);
+			buf_reserve(&w->piece, BLOCK);
 		buf_add(&w->piece, more.at, n);
 		more.at += n;
 		more.len -= n;
 		w->size += (long long)n;
-		if (w->piece.len < PIECE)
+		if (w->piece.len < BLOCK)
 			break;
 		if (w->blocks == BLOCKS_MAX) {
 			w->failed = true;
@@ -277,6 +319,7 @@ struct piece {
 	struct buf body;
 	long long from;
 	size_t length;
+	int tries;
 	bool here;
 };
 
@@ -335,6 +378,8 @@ fail(struct blob_reader *r, const struct err *e)
 	r->err = *e;
 }
 
+static void send_range(struct piece *p);
+
 static void
 came(struct http_reply *reply, void *ctx)
 {
@@ -349,17 +394,36 @@ came(struct http_reply *reply, void *ctx)
 			err_set(&e, REMOTE_RETRY, subject,
 			    "changed while it was read");
 		fail(r, &e);
-	} else if (reply->body.len != p->length) {
+	} else if (reply->body.len == p->length) {
+		p->body = reply->body;
+		reply->body = (struct buf)BUF_INIT;
+		p->here = true;
+	} else if (++p->tries < TRIES) {
+		send_range(p);
+	} else {
 		err_set(&e, REMOTE_RETRY, subject,
 		    "%zu bytes came instead of %zu", reply->body.len,
 		    p->length);
 		fail(r, &e);
-	} else {
-		p->body = reply->body;
-		reply->body = (struct buf)BUF_INIT;
-		p->here = true;
 	}
 	free(subject);
+}
+
+static void
+send_range(struct piece *p)
+{
+	struct blob_reader *r = p->r;
+	struct http_request q =
+	    storage_request(r->s, "GET", r->container, r->name, NULL);
+
+	storage_header(&q, xasprintf("x-ms-range: bytes=%lld-%lld", p->from,
+			       p->from + (long long)p->length - 1));
+	storage_header(&q, xasprintf("If-Match: %s", r->etag));
+	q.delay = 0.2 * p->tries;
+	q.done = came;
+	q.ctx = p;
+	r->flying++;
+	storage_send(r->s, &q);
 }
 
 /* Fills the ring. */
@@ -368,21 +432,13 @@ ask(struct blob_reader *r)
 {
 	while (!r->failed && r->used < AT_ONCE && r->asked < r->size) {
 		struct piece *p = &r->piece[(r->first + r->used++) % AT_ONCE];
-		struct http_request q =
-		    storage_request(r->s, "GET", r->container, r->name, NULL);
 		long long left = r->size - r->asked;
 
 		*p = (struct piece){ .r = r,
 			.from = r->asked,
 			.length = left < PIECE ? (size_t)left : PIECE };
 		r->asked += (long long)p->length;
-		storage_header(&q, xasprintf("x-ms-range: bytes=%lld-%lld",
-				       p->from, r->asked - 1));
-		storage_header(&q, xasprintf("If-Match: %s", r->etag));
-		q.done = came;
-		q.ctx = p;
-		r->flying++;
-		storage_send(r->s, &q);
+		send_range(p);
 	}
 }
 

@@ -18,7 +18,8 @@ enum {
 	ALIVE_SECONDS = 600,        /* of a run on another machine */
 	BEAT_SECONDS = 120,
 	FRESH_SECONDS = 3600, /* an export that ended since is taken up */
-	RIGHTS_SECONDS = 45,  /* until a new role counts: CONTRACT 16.2 */
+	CANCEL_TRIES = 6,
+	RIGHTS_SECONDS = 45, /* until a new role counts: CONTRACT 16.2 */
 };
 #define PREFIX "hubpipe-"
 
@@ -1093,25 +1094,30 @@ job_wait(struct job *j, const char *what, long total, struct err *e)
 int
 job_cancel(struct job *j, struct err *e)
 {
-	struct http_request r =
-	    hub_request(j->hub, "DELETE", NULL, "/jobs/%s", j->id);
-	struct http_reply reply = { 0 };
-	struct err ignored;
-	char code[64];
-	int rc;
+	for (int i = 0;; i++) {
+		struct http_request r =
+		    hub_request(j->hub, "DELETE", NULL, "/jobs/%s", j->id);
+		struct http_reply reply = { 0 };
+		struct err ignored;
+		char code[64];
+		int rc;
 
-	r.audit = "cancelJob";
-	r.audit_id = xstrdup(j->id);
-	/* One that is over can answer 500 (CONTRACT 16.1). */
-	r.no_retry = true;
-	http_one(hub_http(j->hub), &r, &reply);
-	rc = hub_check(j->hub, &reply, hub_name(j->hub), code, e);
-	http_reply_free(&reply);
-	if (rc != 0 && look(j, NULL, &ignored) == 0 && j->state != JOB_RUNNING)
-		rc = 0;
-	else if (rc == 0)
-		j->state = JOB_CANCELLED;
-	return rc;
+		r.audit = "cancelJob";
+		r.audit_id = xstrdup(j->id);
+		/* One that is over can answer 500 (CONTRACT 16.1). */
+		r.no_retry = true;
+		http_one(hub_http(j->hub), &r, &reply);
+		rc = hub_check(j->hub, &reply, hub_name(j->hub), code, e);
+		http_reply_free(&reply);
+		if (look(j, NULL, &ignored) == 0 && j->state != JOB_RUNNING)
+			return 0;
+		if (i == CANCEL_TRIES)
+			return rc == 0
+				   ? err_set(e, REMOTE_RETRY, hub_name(j->hub),
+					 "job %s does not end", j->id)
+				   : rc;
+		http_sleep(hub_http(j->hub), 0.2 * (i + 1));
+	}
 }
 
 /* -- the end -------------------------------------------------------------- */

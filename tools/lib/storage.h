@@ -40,6 +40,9 @@ void storage_header(struct http_request *r, char *line);
 void storage_send(struct storage *s, struct http_request *r);
 void storage_one(
     struct storage *s, struct http_request *r, struct http_reply *into);
+/* 200 by something in between that is not the service's answer: nothing is
+ * known to be done.  storage_one() asks again then. */
+bool storage_is_odd(const char *method, const struct http_reply *r);
 struct http *storage_http(const struct storage *s);
 
 /*
