@@ -137,6 +137,19 @@ twenty() {
     has "of how many devices 1 are 10% is not known (--max-delete=1 needs no count)"
 }
 
+@test "killed while it deletes: what is gone does not count, so the same command goes on" {
+    twenty >d.txt
+    head -n 12 d.txt >first.txt
+    sim 0 -- '
+        delete -q --max-delete=50% --expect=12 <first.txt &&
+        { delete --max-delete=15% --expect=22 <d.txt; test $? -eq 2; } &&
+        delete --max-delete=50% --expect=22 --undo=u.txt <d.txt && delete --max-delete=50% --expect=22 --undo=v.txt <d.txt'
+    # Looked no further than it had to, to say no.
+    has "of 48 devices: more than --max-delete=15%, nothing is done" "22 applied (12 were equal already)" "22 applied (22 were equal already)"
+    [ "$(jq -r 'select(.moduleId == null) | .id' u.txt | wc -l)" -eq 8 ]
+    [ ! -e v.txt ]
+}
+
 @test "modules that a key does not show: their device is not deleted without them" {
     id=$(jq -r 'select(.moduleId == "disabled-too") | .id' f.txt | head -n 1)
     lines "$id" >d.txt

@@ -345,7 +345,7 @@ x enabled sas" ]
         registry-dump -q -o dump --manifest=m.json env:C &&
         { head -n 9 dump | registry-load env:C --confirm=contoso-east --manifest=m.json; test $? -eq 3; } &&
         registry-edit --mode=delete dump | registry-load env:C --confirm=contoso-east --max-delete=100% --manifest=m.json && ./east >now &&
-        registry-load env:C --confirm=contoso-east --expect=$N <d.txt'
+        registry-load env:C --confirm=contoso-east --max-delete=100% --expect=$N <d.txt'
     has "the hub must be named as an operand" "--confirm=contoso-east is needed" "is the source too" \
         "--manifest=FILE or --expect=N is needed" "has 40 records, not 7" "1 lines are wrong, and others delete" \
         "a dump that died has no manifest" "tells of 40 records, but the input has 9" "40 applied (40 were equal already)"

@@ -127,6 +127,95 @@ hub_devices(struct hub *hub, struct err *e)
 	return n;
 }
 
+/* -- which of them are there -------------------------------------------------
+ */
+
+struct looking {
+	const struct undo_work *w;
+	long there, gone;
+	bool failed;
+	struct err e;
+};
+
+static void
+looked(struct http_reply *r, void *ctx)
+{
+	struct looking *k = ctx;
+	char code[64];
+	struct err e;
+
+	if (hub_check(k->w->hub, r, hub_name(k->w->hub), code, &e) == 0) {
+		k->there++;
+	} else if (e.status == ANSWER_NO) {
+		k->gone++;
+	} else if (r->status == 401) {
+		k->there++; /* a module of a disabled device: who knows */
+	} else if (!k->failed) {
+		k->failed = true;
+		k->e = e;
+	}
+}
+
+static void
+look(struct looking *k, uint32_t i)
+{
+	struct buf line = BUF_INIT;
+	struct record rec = { 0 };
+	struct http_request r;
+	struct err e;
+	char *id, *module;
+
+	ledger_text(k->w->ledger, i, &line);
+	if (record_read(buf_peek(&line), &rec, &e))
+		bug("a record that was read before is none: %s", e.text);
+	id = hub_escape(rec.id);
+	module = rec.module ? hub_escape(rec.module) : NULL;
+	if (module)
+		r = hub_request(k->w->hub, "GET", NULL,
+		    "/devices/%s/modules/%s", id, module);
+	else
+		r = hub_request(k->w->hub, "GET", NULL, "/devices/%s", id);
+	r.done = looked;
+	r.ctx = k;
+	http_send(k->w->http, &r);
+	free(id);
+	free(module);
+	record_free(&rec);
+	buf_wipe(&line);
+}
+
+/*
+ * A run that was killed is started again, and what it has deleted is missing
+ * in the hub's count: then only what is still there counts, if the first that
+ * is deleted is gone.  Looks no further than it has to.
+ */
+static long
+count_gone(const struct undo_work *w, double limit)
+{
+	struct looking k = { .w = w };
+	struct ledger *l = w->ledger;
+
+	for (int modules = 0; modules <= 1; modules++)
+		for (uint32_t i = 0; i < l->count; i++) {
+			const struct ledger_entry *e = ledger_at(l, i);
+			bool module = e->flags & LOAD_IS_MODULE;
+
+			if (!will_delete(e) || module != (modules == 1) ||
+			    (module && with_its_device(l, e->device)))
+				continue;
+			if (k.failed || (double)k.there > limit ||
+			    (k.gone == 0 && k.there > 0))
+				break;
+			look(&k, i);
+			if (k.there + k.gone == 0)
+				http_drain(w->http); /* the first decides */
+		}
+	http_drain(w->http);
+	if (k.failed)
+		die_err(&k.e);
+	return k.gone;
+}
+
 static void
 too_many(const struct undo_work *w, const char *what, long deletes)
 {
@@ -143,14 +232,29 @@ too_many(const struct undo_work *w, const char *what, long deletes)
 }
 
 static void
+say_what(const struct count *c, long gone, long total, struct buf *what)
+{
+	if (!c->devices)
+		buf_printf(what, "deletes %ld modules", c->modules);
+	else
+		buf_printf(
+		    what, "deletes %ld devices with their modules", c->devices);
+	if (c->devices && c->modules)
+		buf_printf(what, " and %ld modules of others", c->modules);
+	if (gone)
+		buf_printf(what, " (%ld are gone already)", gone);
+	if (total >= 0)
+		buf_printf(what, ", of %ld devices", total);
+}
+
+static void
 check_count(const struct undo_work *w, const struct count *c)
 {
-	long deletes = c->devices + c->modules, total;
-	char what[160];
+	long deletes = c->devices + c->modules, gone = 0, total;
+	struct buf what = BUF_INIT;
 	struct err e;
 	bool percent;
 	double limit;
-	int n;
 
 	(void)read_limit(max_delete, &limit, &percent);
 	total = hub_devices(w->hub, &e);
@@ -162,23 +266,16 @@ check_count(const struct undo_work *w, const struct count *c)
 			    deletes, max_delete, deletes);
 		die_err(&e);
 	}
-	if (!c->devices)
-		n = snprintf(
-		    what, sizeof what, "deletes %ld modules", c->modules);
-	else
-		n = snprintf(what, sizeof what,
-		    "deletes %ld devices with their modules", c->devices);
-	if (c->devices && c->modules)
-		n += snprintf(what + n, sizeof what - (size_t)n,
-		    " and %ld modules of others", c->modules);
-	if (total >= 0)
-		(void)snprintf(what + n, sizeof what - (size_t)n,
-		    ", of %ld devices", total);
+	if (percent)
+		limit = limit * (double)total / 100;
 	/* What a run before has deleted is missing in the count. */
-	if (!w->resumed &&
-	    (double)deletes > (percent ? limit * (double)total / 100 : limit))
-		too_many(w, what, deletes);
-	note("'%s': %s", hub_name(w->hub), what);
+	if (!w->resumed && (double)deletes > limit)
+		gone = count_gone(w, limit);
+	say_what(c, gone, total, &what);
+	if (!w->resumed && (double)(deletes - gone) > limit)
+		too_many(w, what.at, deletes - gone);
+	note("'%s': %s", hub_name(w->hub), what.at);
+	buf_free(&what);
 }
 
 /* -- what it was ---------------------------------------------------------- */
