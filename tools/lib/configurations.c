@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #include "entry.h"
-#include "jsondiff.h"
 #include "lines.h"
 #include "record.h"
 
@@ -446,73 +445,6 @@ configurations_write(const struct configurations *c, struct out *out)
 }
 
 /* -- comparing ------------------------------------------------------------ */
-
-struct differing {
-	configurations_differs *differs;
-	void *ctx;
-	const char *id;
-};
-
-static void
-one_differs(void *ctx, const char *pointer, struct span a, struct span b)
-{
-	struct differing *d = ctx;
-
-	d->differs(d->ctx, d->id, pointer, a, b);
-}
-
-static void
-compare(const struct configuration *a, const struct configuration *b,
-    struct differing *d)
-{
-	char at[64];
-
-	if (a->kind != b->kind)
-		d->differs(d->ctx, d->id, "/content", a->part[CONTENT],
-		    b->part[CONTENT]);
-	for (int i = 0; i < ETAG; i++) {
-		if (i == CONTENT && a->kind != b->kind)
-			continue;
-		(void)snprintf(at, sizeof at, "/%s%s%s", parts[i].camel,
-		    i == CONTENT || i == QUERIES ? "/" : "",
-		    i == CONTENT   ? contents[a->kind].camel
-		    : i == QUERIES ? "queries"
-				   : "");
-		/* A hub that is told no schemaVersion makes one. */
-		if (i == SCHEMA && (!a->part[i].at || !b->part[i].at))
-			continue;
-		if (!a->part[i].at && !b->part[i].at)
-			continue;
-		json_diff(a->part[i].at ? a->part[i] : span_of("null"),
-		    b->part[i].at ? b->part[i] : span_of("null"),
-		    i == CONTENT ? JSON_DIFF_ALL : JSON_DIFF_SPARSE, at,
-		    one_differs, d);
-	}
-}
-
-void
-configurations_compare(const struct configurations *a,
-    const struct configurations *b, configurations_differs *differs, void *ctx)
-{
-	struct span none = { NULL, 0 };
-
-	for (size_t i = 0; i < a->count; i++) {
-		const struct configuration *one = &a->one[i], *other;
-		struct differing d = { differs, ctx, one->id };
-
-		if (one->code)
-			continue;
-		other = find_id(b, one->id);
-		if (other)
-			compare(one, other, &d);
-		else
-			differs(ctx, one->id, "", buf_peek(&one->text), none);
-	}
-	for (size_t i = 0; i < b->count; i++)
-		if (!b->one[i].code && !find_id(a, b->one[i].id))
-			differs(ctx, b->one[i].id, "", none,
-			    buf_peek(&b->one[i].text));
-}
 
 /* Null, {} and absent are the same to the service. */
 static bool

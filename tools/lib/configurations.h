@@ -1,7 +1,7 @@
 /*
  * configurations.h: the automatic configurations and Edge deployments of a
  * hub: as lines of the service's own configurations.txt (CONTRACT 15, 16.3),
- * read, written, compared, and made true on another hub.
+ * read, written, and made true on another hub; registry-diff compares them.
  *
  * A hub holds at most a hundred, so all are kept in memory.  What only the
  * hub can know (times, ETags, results of metrics) is not compared.
@@ -29,17 +29,6 @@ long configurations_count(const struct configurations *c);
 long configurations_wrong(const struct configurations *c);
 /* One line for each, PascalCase, in a fixed order of members. */
 void configurations_write(const struct configurations *c, struct out *out);
-
-/*
- * Called for each member in which two sets differ, by id in the order of a and
- * then of b: member "" when only one has the configuration, else a JSON
- * pointer ("/content/modulesContent/...", "/priority").  a or b with .at NULL:
- * not there on that side.  Lines that are wrong do not take part.
- */
-typedef void configurations_differs(void *ctx, const char *id,
-    const char *pointer, struct span a, struct span b);
-void configurations_compare(const struct configurations *a,
-    const struct configurations *b, configurations_differs *differs, void *ctx);
 
 struct configurations_end {
 	long applied, equal, failed, rejected, untried;

@@ -462,7 +462,7 @@ write_ready(struct fleet *d, bool all)
 			http_wait(d->http, d->asked);
 		if (p->gone) {
 			note("'%s': %s", p->id,
-			    d->want->ids || d->want->next
+			    d->want->ids || d->want->where || d->want->next
 				? "is not there"
 				: "deleted while the dump was made");
 			d->got->gone++;

@@ -659,6 +659,7 @@ cost_first(const struct load_plan *p, uint32_t i, struct quota_cost *cost)
 		cost_single(cost, true, true);
 	} else {
 		cost->of[HUB_IDENTITY]++;
+		cost->of[HUB_TWIN_READ] += e->flags & LOAD_HAS_REPORTED ? 1 : 0;
 		if (!edge && load_unsure(p, i, LOAD_DEVICES)) {
 			cost->of[HUB_IDENTITY]++;
 			cost->of[HUB_TWIN_READ]++;
