@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lines.h"
 #include "record.h"
@@ -50,13 +51,32 @@ idset_find(const struct idset *s, const char *id, const char *module)
 	return at->hash[1] ? &at->value : NULL;
 }
 
+/* Zeroed.  A large one in large pages, where the system has them: each look is
+ * at another page. */
+static struct idset_slot *
+new_slots(size_t size)
+{
+	enum { LARGE = 2 * 1024 * 1024 };
+	size_t bytes = size * sizeof(struct idset_slot);
+	void *slot;
+
+	if (bytes < LARGE || bytes % LARGE)
+		return xcalloc(size, sizeof(struct idset_slot));
+	slot = aligned_alloc(LARGE, bytes);
+	if (!slot)
+		die(LOCAL_FAILURE, NULL, "out of memory");
+	(void)madvise(slot, bytes, MADV_HUGEPAGE);
+	memset(slot, 0, bytes);
+	return slot;
+}
+
 static void
 grow(struct idset *s)
 {
 	struct idset old = *s;
 
 	s->size = old.size ? 2 * old.size : 256;
-	s->slot = xcalloc(s->size, sizeof *s->slot);
+	s->slot = new_slots(s->size);
 	for (size_t i = 0; i < old.size; i++)
 		if (old.slot[i].hash[1])
 			*slot_of(s, old.slot[i].hash) = old.slot[i];
