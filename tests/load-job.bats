@@ -30,6 +30,7 @@ teardown() {
     control DELETE faults >/dev/null
     control PUT doubts/import-error-module given >/dev/null
     control PUT doubts/import-output-name log >/dev/null
+    control PUT doubts/reported-on-create applied >/dev/null
     [ -z "${BACK-}" ] || kill -9 "$BACK" 2>/dev/null || true
 }
 
@@ -455,6 +456,34 @@ host=*.blob.core.windows.net,method=HEAD,path=*Errors*,count=0,do=status:404,cod
     [ "$(containers)" -eq 0 ]
 }
 
+@test "a hub that applies no reported properties: that is said" {
+    for i in 1 2 3; do
+        device "d$i" ',"tags":{},"properties":{"desired":{},"reported":{"r":1}}'
+    done >f.txt
+    expect_status 0 by_job <f.txt
+    has_not reported
+    sed 's/"id":"/&n/' f.txt >g.txt
+    control PUT doubts/reported-on-create ignored
+    expect_status 0 by_job <g.txt
+    has "of 3 records that were looked at, 3 have reported properties that the job did not write"
+}
+
+@test "a job that says it applied what it did not" {
+    local i
+    for ((i = 0; i < 50; i++)); do device "d$i"; done >f.txt
+    knob lie
+    expect_status 0 by_job <f.txt
+    has "were not as the job says" "50 applied"
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    # Of more than a thousand, the rest is not claimed.
+    for ((i = 0; i < 1200; i++)); do device "e$i"; done >g.txt
+    expect_status 7 by_job --rejects=r.txt <g.txt
+    has "were not as the job says" '"code":"Unproven"'
+    knob release
+    expect_status 0 by_job <r.txt
+    expect_status 0 registry-diff -q <(cat f.txt g.txt) "$HUB"
+}
+
 @test "what deletes by job needs what deletes by calls needs; a dry run sends nothing" {
     device a >f.txt
     expect_status 0 by_job <f.txt
@@ -468,4 +497,26 @@ host=*.blob.core.windows.net,method=HEAD,path=*Errors*,count=0,do=status:404,cod
     expect_status 0 by_job --confirm="$HUB" --expect=1 --max-delete=1 --no-undo <g.txt
     there 2>/dev/null >out
     [ ! -s out ]
+}
+
+@test "the signature of the container ends while the job runs" {
+    local uri
+    fleet 40 >f.txt
+    make_container short
+    uri=$(container short racwdl "$(date -u -d '+3 seconds' +%FT%TZ)")
+    knob hold
+    STORAGE_ACCT_CONN_STRING="BlobEndpoint=https://contosowestdata.blob.core.windows.net;SharedAccessSignature=${uri#*\?}" \
+        by_job --container=short <f.txt >out 2>err &
+    BACK=$!
+    await_job
+    sleep 3
+    knob release
+    wait "$BACK"
+    cat err
+    grep -q 'import job .* failed: Unauthorized' err
+    grep -q 'are looked at one by one' err
+    grep -q 'by calls, then' err
+    # The blobs cannot be removed any more, and hold keys: that is said.
+    grep -q "'short': could not be removed" err
+    expect_status 0 registry-diff -q f.txt "$HUB"
 }

@@ -164,6 +164,27 @@ too_early(struct visit *v, const struct job *job, int64_t *wait)
 	return true;
 }
 
+static void
+set_knob(struct sim *s, const char *what, const char *hub, bool on)
+{
+	char *name = xasprintf("job-%s/%s", what, hub);
+
+	store_set_note(s, name, on ? "1" : "");
+	free(name);
+}
+
+static bool
+is_set(struct sim *s, const char *what, const char *hub)
+{
+	char *name = xasprintf("job-%s/%s", what, hub),
+	     *value = store_note(s, name);
+	bool result = value && *value;
+
+	free(name);
+	free(value);
+	return result;
+}
+
 /* -- both ways ---------------------------------------------------------------
  */
 
@@ -474,7 +495,7 @@ import_lines(struct visit *v, struct run *r, struct job *job)
 	struct refusal f;
 	struct line line;
 	struct err e;
-	bool full = false;
+	bool full = false, lies = is_set(v->s, "lie", job->hub);
 
 	if (look_again(v, r, job))
 		return 0;
@@ -491,7 +512,8 @@ import_lines(struct visit *v, struct run *r, struct job *job)
 		r->line++;
 		if (got == LINES_LAST)
 			line.text.at = NULL;
-		if (got == LINES_LAST || !span_is_blank(line.text))
+		if ((got == LINES_LAST || !span_is_blank(line.text)) &&
+		    !(lies && r->line % 2))
 			full = import_line(v, r, job, line.text, &log, &f);
 		job->offset = r->pos;
 		job->line = r->line;
@@ -632,25 +654,10 @@ jobs_tick(struct sim *s)
 /* -- the knob ---------------------------------------------------------------
  */
 
-static void
-set_hold(struct sim *s, const char *hub, bool hold)
-{
-	char *name = xasprintf("job-hold/%s", hub);
-
-	store_set_note(s, name, hold ? "1" : "");
-	free(name);
-}
-
 bool
 job_is_held(struct sim *s, const char *hub)
 {
-	char *name = xasprintf("job-hold/%s", hub),
-	     *value = store_note(s, name);
-	bool result = value && *value;
-
-	free(name);
-	free(value);
-	return result;
+	return is_set(s, "hold", hub);
 }
 
 void
@@ -665,16 +672,18 @@ jobs_control(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	bool fail_it = len == 4 && strncmp(text, "fail", 4) == 0,
 	     end = fail_it || (len == 6 && strncmp(text, "cancel", 6) == 0),
 	     hold = len == 4 && strncmp(text, "hold", 4) == 0,
-	     release = len == 7 && strncmp(text, "release", 7) == 0, there;
+	     release = len == 7 && strncmp(text, "release", 7) == 0,
+	     lie = len == 3 && strncmp(text, "lie", 3) == 0, there;
 
 	if (!sim_hub_find(s, hub, &h)) {
 		sim_error(r, 404, "NotFound", "there is no hub '%s'", hub);
 		goto out;
 	}
 	there = job_active(s, h.name, id) && job_load(s, h.name, id, &job);
-	if (!end && !hold && !release) {
+	if (!end && !hold && !release && !lie) {
 		sim_error(r, 400, "BadRequest",
-		    "'%.20s' is none of fail REASON, cancel, hold, release",
+		    "'%.20s' is none of fail REASON, cancel, hold, lie, "
+		    "release",
 		    text);
 		goto out;
 	}
@@ -687,8 +696,12 @@ jobs_control(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		    !fail_it  ? NULL
 		    : *reason ? reason
 			      : "An internal error occurred");
+	} else if (lie) {
+		set_knob(s, "lie", h.name, true);
 	} else {
-		set_hold(s, h.name, hold);
+		set_knob(s, "hold", h.name, hold);
+		if (release)
+			set_knob(s, "lie", h.name, false);
 		job.held = hold;
 		if (there)
 			job_save(s, &job);

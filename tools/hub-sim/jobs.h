@@ -21,8 +21,8 @@ void jobs_close(struct sim *s);
 void jobs_forget(struct sim *s, const char *hub);
 
 /* POST /hub-sim/jobs/HUB, of the control room; the body says what is done to
- * the job that the hub has: "fail REASON" or "cancel"; "hold", which those to
- * come meet as well, until "release". */
+ * the job that the hub has: "fail REASON" or "cancel"; "hold" and "lie",
+ * which those to come meet as well, until "release". */
 void jobs_control(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const char *hub);
 

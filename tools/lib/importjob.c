@@ -670,8 +670,8 @@ tell_unjoined(struct importjob *j)
 static void
 believe(struct importjob *j)
 {
+	long wrong, reported = j->l->reported;
 	uint32_t said;
-	long wrong;
 
 	look_at_vague(j);
 	said = count_sent(j);
@@ -687,6 +687,12 @@ believe(struct importjob *j)
 		    "of %ld records that were looked at, %ld were not as the "
 		    "job says; these are now (registry-diff tells of the rest)",
 		    j->probes, wrong);
+	if (j->l->reported > reported)
+		warn(hub_name(j->l->hub),
+		    "of %ld records that were looked at, %ld have reported "
+		    "properties that the job did not write (registry-diff "
+		    "--reported tells of the rest)",
+		    j->probes, j->l->reported - reported);
 	if (wrong && said <= FEW)
 		look_at_all(j);
 	else if (wrong * 10 > j->probes)
@@ -779,10 +785,21 @@ is_hopeless(const char *reason)
 	       strcasestr(reason, "Unauthorized");
 }
 
+/* No job, but calls: where nobody said which, or what is left is little. */
+static bool
+can_do_without(const struct importjob *j, const char *code)
+{
+	if (j->round > 0 && j->sent <= FEW)
+		return true;
+	return strcmp(code, "OperationNotAvailableInCurrentTier") == 0 &&
+	       !via_is_told();
+}
+
 static void
 carry(struct importjob *j)
 {
 	struct loadrun *l = j->l;
+	bool begun;
 	enum job_state state;
 	char code[64];
 	struct err e;
@@ -814,16 +831,16 @@ carry(struct importjob *j)
 		warn_err(&e);
 		note("'%s': the same lines once more", hub_name(l->hub));
 	}
-	if (state == JOB_FAILED || state == JOB_CANCELLED) {
+	begun = job_round(j->job) == number(j) && *job_id(j->job);
+	if (begun && (state == JOB_FAILED || state == JOB_CANCELLED)) {
 		/* What it has said until then is true. */
 		if (is_there(j, blob_of(j, "errors", ".log")))
 			(void)read_log(j, blob_of(j, "errors", ".log"));
 		look_at_vague(j);
 		doubt(j, &e);
-	} else if (strcmp(code, "OperationNotAvailableInCurrentTier") == 0 &&
-		   !via_is_told()) {
+	} else if (!begun && can_do_without(j, code)) {
 		warn_err(&e);
-		note("'%s': by single calls, then", hub_name(l->hub));
+		note("'%s': by calls, then", hub_name(l->hub));
 		j->off = true;
 	} else {
 		loadrun_stop(l, &e);
