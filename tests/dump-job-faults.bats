@@ -121,3 +121,21 @@ load dumpjob
     has_not "$(grep -o 'sig=.*' <<<"$STORAGE_ACCT_CONN_STRING")"
     [ ! -e a.txt ]
 }
+
+@test "any answer may be wrong, of the hub and of blobs: the dump is the same" {
+    local kind
+    for kind in status:503 cut lose half empty garbage badjson delay:100 \
+        throttle:2; do
+        fault "host=contoso.azure-devices.net,prob=0.04,count=0,do=$kind"
+        fault "host=*.blob.*,prob=0.04,count=0,do=$kind"
+    done
+    for ((i = 0; i < 4; i++)); do
+        expect_status 0 registry-dump --via=job --retry-delay=0.02 -o a.txt
+        same "$REST" a.txt
+        rm a.txt
+    done
+    ctl DELETE faults
+    # What could not be removed is, by the next one.
+    expect_status 0 registry-dump --via=job -o a.txt
+    [ -z "$(containers)" ]
+}

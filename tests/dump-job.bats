@@ -141,3 +141,12 @@ END
     expect_status 0 registry-dump --via=job -o a.txt
     has_not 'keeps deleted blobs'
 }
+
+@test "progress is that of the job, then of what is read" {
+    expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" \
+        --registry "$BATS_FILE_TMPDIR/fleet.txt" --timing=real --speed=2 -- \
+        sh -c 'registry-dump --progress=json --via=job 2>&1 >job.txt'
+    run jq -cR 'fromjson? | [.what, .total, .done <= 300]' <<<"$output"
+    same <(sort -u <<<"$output") <(echo '["devices",300,true]')
+    [ "$(wc -l <job.txt)" -eq "$(wc -l <"$REST")" ]
+}

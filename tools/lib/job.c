@@ -19,6 +19,7 @@ enum {
 	BEAT_SECONDS = 120,
 	FRESH_SECONDS = 3600, /* an export that ended since is taken up */
 	CANCEL_TRIES = 6,
+	YOUNG_SECONDS = 10,
 	RIGHTS_SECONDS = 45, /* until a new role counts: CONTRACT 16.2 */
 };
 #define PREFIX "hubpipe-"
@@ -1027,6 +1028,7 @@ job_begin(struct job *j, long round, const struct job_spec *spec, char code[64],
 		j->storage, j->container, JOB_CONFIGURATION_ERRORS, e) != 0)
 		return -1;
 	/* Who dies between the two notes is found by what the hub lists. */
+	j->doubtful |= j->round == round;
 	if (!(j->round == round && find(j, NULL))) {
 		j->round = round;
 		j->id[0] = '\0';
@@ -1072,6 +1074,12 @@ job_wait(struct job *j, const char *what, long total, struct err *e)
 		long now;
 
 		rc = look(j, NULL, e);
+		/* It may not be seen at once. */
+		if (rc != 0 && *j->id && wall() - since < YOUNG_SECONDS &&
+		    strstr(e->text, "does not know")) {
+			rc = 0;
+			j->state = JOB_RUNNING;
+		}
 		if (rc != 0)
 			break;
 		now = (long)(j->progress * (total > 0 ? total : 100) / 100);
