@@ -90,3 +90,28 @@ load dumpjob
     hub GET "/jobs/$id" | jq -e '.status == "cancelled"'
     [ -z "$(containers)" ]
 }
+
+@test "two runs find what a killed one has left: one has it, the other waits" {
+    local one two
+    job_end hold
+    registry-dump --via=job -o a.txt 2>/dev/null 3>&- &
+    wait_begun
+    sleep 0.2
+    kill -9 $!
+    wait $! || :
+    registry-dump --via=job -o one.txt 2>one.err 3>&- &
+    one=$!
+    registry-dump --via=job -o two.txt 2>two.err 3>&- &
+    two=$!
+    sleep 1
+    job_end release
+    ended "$one"
+    [ "$status" -eq 0 ]
+    ended "$two"
+    [ "$status" -eq 0 ]
+    same "$REST" one.txt
+    same "$REST" two.txt
+    run cat one.err two.err
+    [ "$(grep -c 'goes on with export job' <<<"$output")" -eq 1 ]
+    [ -z "$(containers)" ]
+}

@@ -61,8 +61,8 @@ blob_remove(
 }
 
 int
-blob_put(struct storage *s, const char *container, const char *name,
-    struct span content, struct err *e)
+blob_put_over(struct storage *s, const char *container, const char *name,
+    const char *etag, struct span content, struct err *e)
 {
 	struct http_request r =
 	    storage_request(s, "PUT", container, name, NULL);
@@ -72,18 +72,29 @@ blob_put(struct storage *s, const char *container, const char *name,
 
 	buf_span(&r.body, content);
 	storage_header(&r, xstrdup("x-ms-blob-type: BlockBlob"));
+	if (etag)
+		storage_header(&r, xasprintf("If-Match: %s", etag));
 	r.audit = "putBlob";
 	r.audit_id = shown(container, name);
 	rc = one(s, &r, container, name, &reply, code, e);
 	if (rc == 0)
 		storage_saw_version(s, &reply);
+	else if (reply.status == 412)
+		e->status = ANSWER_NO;
 	http_reply_free(&reply);
 	return rc;
 }
 
 int
-blob_get(struct storage *s, const char *container, const char *name,
-    struct buf *into, struct err *e)
+blob_put(struct storage *s, const char *container, const char *name,
+    struct span content, struct err *e)
+{
+	return blob_put_over(s, container, name, NULL, content, e);
+}
+
+int
+blob_get_tagged(struct storage *s, const char *container, const char *name,
+    struct buf *into, char **etag, struct err *e)
 {
 	struct http_request r =
 	    storage_request(s, "GET", container, name, NULL);
@@ -93,12 +104,23 @@ blob_get(struct storage *s, const char *container, const char *name,
 
 	rc = one(s, &r, container, name, &reply, code, e);
 	if (rc == 0) {
+		const char *tag = http_header(&reply, "ETag");
+
+		if (etag)
+			*etag = tag ? xstrdup(tag) : NULL;
 		buf_wipe(into);
 		*into = reply.body;
 		reply.body = (struct buf)BUF_INIT;
 	}
 	http_reply_free(&reply);
 	return rc;
+}
+
+int
+blob_get(struct storage *s, const char *container, const char *name,
+    struct buf *into, struct err *e)
+{
+	return blob_get_tagged(s, container, name, into, NULL, e);
 }
 
 /* -- writing -------------------------------------------------------------- */

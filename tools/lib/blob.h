@@ -19,6 +19,13 @@ int blob_put(struct storage *s, const char *container, const char *name,
     struct span content, struct err *e);
 int blob_get(struct storage *s, const char *container, const char *name,
     struct buf *into, struct err *e);
+/* Only in place of the version that had this ETag; PreconditionFailed is
+ * ANSWER_NO. */
+int blob_put_over(struct storage *s, const char *container, const char *name,
+    const char *etag, struct span content, struct err *e);
+/* With its ETag, malloc'd. */
+int blob_get_tagged(struct storage *s, const char *container, const char *name,
+    struct buf *into, char **etag, struct err *e);
 
 /* -- writing -------------------------------------------------------------- */
 

@@ -118,7 +118,7 @@ pause_for(struct job *j, double seconds)
 /* -- the note ------------------------------------------------------------- */
 
 struct note {
-	char *hub, *kind, *mark, *run, *id, *node, *start;
+	char *hub, *kind, *mark, *run, *id, *node, *start, *etag;
 	long round, begun, pid, beat;
 	bool made;
 };
@@ -133,6 +133,7 @@ note_free(struct note *n)
 	free(n->id);
 	free(n->node);
 	free(n->start);
+	free(n->etag);
 	*n = (struct note){ 0 };
 }
 
@@ -176,8 +177,9 @@ add_text(struct buf *b, const char *name, const char *text)
 	buf_json(b, text, strlen(text));
 }
 
+/* etag: only over that version; NULL: whatever there is. */
 static int
-write_note(struct job *j, struct err *e)
+put_note(struct job *j, const char *etag, struct err *e)
 {
 	struct buf b = BUF_INIT;
 	char node[256], *start = start_of((long)getpid());
@@ -198,11 +200,18 @@ write_note(struct job *j, struct err *e)
 	    "\"made\":%s}\n",
 	    j->round, j->begun, (long)getpid(), (long)time(NULL),
 	    j->made ? "true" : "false");
-	rc = blob_put(j->storage, j->container, j->note, buf_peek(&b), e);
+	rc = blob_put_over(
+	    j->storage, j->container, j->note, etag, buf_peek(&b), e);
 	j->beaten = time(NULL);
 	free(start);
 	buf_free(&b);
 	return rc;
+}
+
+static int
+write_note(struct job *j, struct err *e)
+{
+	return put_note(j, NULL, e);
 }
 
 void
@@ -257,13 +266,14 @@ static int
 read_note(struct job *j, const char *container, struct note *n, struct err *e)
 {
 	struct buf text = BUF_INIT;
+	char *etag = NULL;
 	struct span s;
 	struct json scanned = { 0 };
 	struct json_fault fault;
 	int rc;
 
 	*n = (struct note){ 0 };
-	rc = blob_get(j->storage, container, j->note, &text, e);
+	rc = blob_get_tagged(j->storage, container, j->note, &text, &etag, e);
 	if (rc != 0)
 		return e->status == ANSWER_NO ? 0 : -1;
 	s = buf_peek(&text);
@@ -273,7 +283,7 @@ read_note(struct job *j, const char *container, struct note *n, struct err *e)
 		*n = (struct note){ text_of(s, "hub"), text_of(s, "kind"),
 			text_of(s, "mark"), text_of(s, "run"),
 			text_of(s, "job"), text_of(s, "node"),
-			text_of(s, "start"), number_of(s, "round"),
+			text_of(s, "start"), etag, number_of(s, "round"),
 			number_of(s, "begun"), number_of(s, "pid"),
 			number_of(s, "beat"), is_true(s, "made") };
 		rc = n->hub && n->kind && n->mark && n->run && n->id &&
@@ -281,6 +291,8 @@ read_note(struct job *j, const char *container, struct note *n, struct err *e)
 		     strcasecmp(n->hub, hub_host(j->hub)) == 0 &&
 		     strcmp(n->kind, kinds[j->kind]) == 0;
 	}
+	if (!n->etag)
+		free(etag);
 	if (rc != 1)
 		note_free(n);
 	buf_free(&text);
@@ -302,6 +314,19 @@ is_alive(const struct note *n)
 	    start && strcmp(start, n->start) == 0 && n->pid != (long)getpid();
 	free(start);
 	return alive;
+}
+
+static bool
+is_mine(const struct note *n)
+{
+	char node[256], *start = start_of((long)getpid());
+	bool mine;
+
+	own_node(node);
+	mine = n->pid == (long)getpid() && start &&
+	       strcmp(start, n->start) == 0 && strcmp(node, n->node) == 0;
+	free(start);
+	return mine;
 }
 
 /* -- what the hub says of it ---------------------------------------------- */
@@ -559,6 +584,34 @@ drop(struct job *j, const char *container, const struct note *n, struct err *e)
 	return 0;
 }
 
+/* Two runs that find the same one: the first to write over the note has it.
+ * 0, 1: the other has; -1. */
+static int
+claim(struct job *j, const struct note *old, struct err *e)
+{
+	char *mark = j->mark;
+	struct note n;
+	int rc;
+
+	/* What becomes of it is not known yet. */
+	j->mark = old->mark;
+	rc = put_note(j, old->etag, e);
+	j->mark = mark;
+	if (rc == 0 || e->status != ANSWER_NO)
+		return rc;
+	/* Or it was ours, and the answer was lost. */
+	rc = read_note(j, j->container, &n, e);
+	if (rc == 1)
+		rc = is_mine(&n) ? 0 : 1;
+	else if (rc == 0)
+		rc = 1;
+	note_free(&n);
+	if (rc == 1 && container_option)
+		return err_set(e, REMOTE_RETRY, j->container,
+		    "was taken up by another run");
+	return rc;
+}
+
 /* What is in a container: a job to go on with (1), nothing or nothing that we
  * want (0), or trouble (-1). */
 static int
@@ -584,6 +637,12 @@ take_up(struct job *j, const char *container, struct err *e)
 		return rc;
 	}
 	adopt(j, container, &n);
+	rc = claim(j, &n, e);
+	if (rc != 0) {
+		note_free(&n);
+		forget(j);
+		return rc < 0 ? -1 : 0;
+	}
 	if (is_worth_it(j, &n)) {
 		note_free(&n);
 		return 1;
