@@ -95,7 +95,7 @@ END
     expect_status 2 registry-dump --via=job --ids=ids
     has '--ids, --where and --limit read single devices'
     expect_status 0 registry-dump --via=job --metadata -o m.txt
-    has 'only where the service writes them'
+    has 'its export has no $metadata and $version'
     same "$REST" m.txt
 }
 
@@ -149,4 +149,21 @@ END
     run jq -cR 'fromjson? | [.what, .total, .done <= 300]' <<<"$output"
     same <(sort -u <<<"$output") <(echo '["devices",300,true]')
     [ "$(wc -l <job.txt)" -eq "$(wc -l <"$REST")" ]
+}
+
+@test "whatever an export may be like: line ends, metadata, warning line, names" {
+    expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" \
+        --registry "$BATS_FILE_TMPDIR/fleet.txt" \
+        --doubt export-line-end=crlf --doubt export-metadata=yes \
+        --doubt export-warning-line=no --doubt job-container-uri=echoed \
+        --doubt cancel-unknown-job=404 --doubt list-order=created \
+        --doubt export-partial-blob=yes -- sh -ec '
+            for o in "" --metadata --exclude-keys; do
+                registry-dump -q --via=rest $o -o rest.txt
+                registry-dump -q --via=job $o -o job.txt
+                cmp rest.txt job.txt
+                wc -l <job.txt
+            done'
+    has "$(wc -l <"$REST")"
+    has_not 'its export has no'
 }

@@ -19,9 +19,10 @@ struct export
 	struct job *job;
 	long total; /* devices that the hub counts; -1 */
 	struct buf line, device;
-	long astray; /* modules that do not follow their device */
-	bool began;  /* a record came */
-	bool lost;   /* what the job wrote is not there */
+	long astray;  /* modules that do not follow their device */
+	bool began;   /* a record came */
+	bool stamped; /* with $version */
+	bool lost;    /* what the job wrote is not there */
 };
 
 /* -- is it to be by job --------------------------------------------------- */
@@ -162,6 +163,12 @@ write_record(struct export *x, const struct json *j)
 		   memcmp(x->device.at, id.at, id.len) != 0) {
 		x->astray++;
 	}
+	if (x->want->metadata && !x->stamped)
+		x->stamped =
+		    entry_path(entry_path(entry_member(j, "properties"),
+				   "desired", NULL),
+			"$version", NULL)
+			.at != NULL;
 	for (size_t i = 0; i < ORDER; i++)
 		if (json_find(j, order[i], &m) == 1)
 			put_member(x, m, module.at != NULL);
@@ -327,10 +334,10 @@ say_what_is_missing(const struct export *x)
 		    "its export has %ld modules that do not follow their "
 		    "device",
 		    x->astray);
-	if (x->want->metadata)
+	if (x->want->metadata && !x->stamped)
 		warn(hub_name(x->hub),
-		    "its export has $metadata and $version only where the "
-		    "service writes them (--via=rest has them)");
+		    "its export has no $metadata and $version (--via=rest has "
+		    "them)");
 }
 
 bool
