@@ -69,6 +69,13 @@ device() {
     echo "{\"id\":\"$1\",\"status\":\"enabled\",$(sas "$1")${2-}}"
 }
 
+# many PREFIX N [JQ: more members]: records, quickly
+many() {
+    jq -nc --arg p "$1" --argjson n "$2" '("x" * 24 | @base64) as $k | range($n)
+        | {id: "\($p)\(.)", status: "enabled", authentication: {type: "sas",
+            symmetricKey: {primaryKey: $k, secondaryKey: $k}}}'" + ${3-{\}}"
+}
+
 by_job() {
     registry-load --via=job --retry-delay=0.01 "$@" "$HUB"
 }
@@ -174,15 +181,9 @@ await_job() {
 }
 
 @test "one line in a hundred is bad: each has its outcome, and the rest is there" {
-    local i
-    for ((i = 0; i < 300; i++)); do
-        case $i in
-        5) device "d$i" | sed 's/{/{"importMode":"update",/' ;;
-        105) device "d$i" ',"statusReason":"'"$(head -c 200 /dev/zero | tr '\0' x)"'"' ;;
-        205) device "d$i" ',"tags":{"a.b":1}' ;;
-        *) device "d$i" ;;
-        esac
-    done >f.txt
+    many d 300 'if . == 5 then {importMode: "update"}
+        elif . == 105 then {statusReason: ("x" * 200)}
+        elif . == 205 then {tags: {"a.b": 1}} else {} end' >f.txt
     expect_status 7 by_job --rejects=r.txt <f.txt
     has "297 applied" "3 failed" '"line":6,"id":"d5","tried":"update","code":"DeviceNotFound"' \
         '"line":106,"id":"d105"' '"line":206,"id":"d205"'
@@ -307,15 +308,10 @@ host=*.azure-devices.net,prob=0.05,count=0,do=cut'
 }
 
 @test "half of the lines fail, each in its way" {
-    local i
-    for ((i = 0; i < 60; i++)); do
-        case $((i % 6)) in
-        0) device "d$i" | sed 's/{/{"importMode":"update",/' ;;
-        1) device "d$i" ',"properties":{"desired":{"$x":1},"reported":{}},"tags":{}' ;;
-        2) device "d$i" ",\"eTag\":\"AAA=\"" | sed 's/{/{"importMode":"updateIfMatchETag",/' ;;
-        *) device "d$i" ;;
-        esac
-    done >f.txt
+    many d 60 'if . % 6 == 0 then {importMode: "update"}
+        elif . % 6 == 1 then {tags: {}, properties: {desired: {"$x": 1}, reported: {}}}
+        elif . % 6 == 2 then {importMode: "updateIfMatchETag", eTag: "AAA="}
+        else {} end' >f.txt
     expect_status 7 by_job --rejects=r.txt <f.txt
     has "30 applied" "30 failed"
     awk 'NR % 6 > 3 || NR % 6 == 0' f.txt >good.txt
@@ -469,14 +465,13 @@ host=*.blob.core.windows.net,method=HEAD,path=*Errors*,count=0,do=status:404,cod
 }
 
 @test "a job that says it applied what it did not" {
-    local i
-    for ((i = 0; i < 50; i++)); do device "d$i"; done >f.txt
+    many d 50 >f.txt
     knob lie
     expect_status 0 by_job <f.txt
     has "were not as the job says" "50 applied"
     expect_status 0 registry-diff -q f.txt "$HUB"
     # Of more than a thousand, the rest is not claimed.
-    for ((i = 0; i < 1200; i++)); do device "e$i"; done >g.txt
+    many e 1200 >g.txt
     expect_status 7 by_job --rejects=r.txt <g.txt
     has "were not as the job says" '"code":"Unproven"'
     knob release

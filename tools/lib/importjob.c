@@ -814,7 +814,9 @@ carry(struct importjob *j)
 	for (;; j->attempt++) {
 		int rc = run_job(j, code, &e);
 
-		j->again = j->attempt > 0 || job_doubtful(j->job);
+		/* Careful: what is there and differs may be another's. */
+		j->again = j->attempt > 0 ||
+			   (job_doubtful(j->job) && !j->careful);
 		if (rc == 0) {
 			completed(j);
 			return;
