@@ -290,10 +290,10 @@ take_option(struct storage *s, const char *text, struct err *e)
 	free(want);
 	s->cred = cred_open(s->http, NULL);
 	audience = jv_object_get(cloud_table(), jv_string("storageAudience"));
-	/* The same in all of Microsoft's clouds. */
+	/* A table of one's own may not say it; an account is one, too. */
 	s->audience = xstrdup(jv_get_kind(audience) == JV_KIND_STRING
 				  ? jv_string_value(audience)
-				  : "https://storage.azure.com");
+				  : s->endpoint);
 	jv_free(audience);
 	return 0;
 }
