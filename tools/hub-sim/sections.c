@@ -24,13 +24,22 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* What a walk over text stops at: the rest of it is passed quickly, since each
+ * level of nesting is walked over again by the one above. */
+static const bool in_string[256] = { ['"'] = true, ['\\'] = true };
+static const bool in_value[256] = {
+	['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true
+};
+
 static const char *
 past_string(const char *p)
 {
-	for (p++; *p != '"'; p++)
-		if (*p == '\\')
+	for (p++;; p += 2) {
+		while (!in_string[(unsigned char)*p])
 			p++;
-	return p + 1;
+		if (*p == '"')
+			return p + 1;
+	}
 }
 
 static const char *
@@ -47,13 +56,17 @@ past_value(const char *p, const char *end)
 		return p;
 	}
 	while (p < end) {
+		while (p < end && !in_value[(unsigned char)*p])
+			p++;
+		if (p == end)
+			break;
 		if (*p == '"') {
 			p = past_string(p);
 			continue;
 		}
 		if (*p == '{' || *p == '[')
 			open++;
-		else if ((*p == '}' || *p == ']') && --open == 0)
+		else if (--open == 0)
 			return p + 1;
 		p++;
 	}
