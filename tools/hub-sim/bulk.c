@@ -67,7 +67,8 @@ apply(struct visit *v, struct entry *e, enum mode mode, struct refusal *f)
 {
 	switch (mode) {
 	case MODE_CREATE:
-		if (sim_doubt_is("bulk-edge-scope", "ignored"))
+		if ((*e->scope || *e->parent) &&
+		    sim_doubt_is("bulk-edge-scope", "ignored"))
 			*e->scope = *e->parent = '\0';
 		return identity_create(v, e, f);
 	case MODE_UPDATE:

@@ -418,7 +418,7 @@ sort_groups(struct run *r)
 	for (size_t i = n; i < r->slots; i++)
 		r->group[i] = NULL;
 	if (n)
-		qsort(r->group, n, sizeof *r->group, by_hash);
+		qsort(r->group, n, sizeof(struct group *), by_hash);
 }
 
 /* Only this page's and one more, which tells that there is another page. */
@@ -433,7 +433,7 @@ drop_groups(struct run *r)
 		free_group(r, all[i]);
 	r->most = all[keep - 1]->hash;
 	r->groups = keep;
-	r->group = xcalloc(r->slots, sizeof *r->group);
+	r->group = xcalloc(r->slots, sizeof(struct group *));
 	for (size_t i = 0; i < keep; i++)
 		place(r, all[i]);
 	free(all);
@@ -477,7 +477,7 @@ new_group(struct run *r, uint64_t hash)
 		r->slots = 16;
 		while (r->slots < 8 * ((size_t)r->page + 1))
 			r->slots *= 2;
-		r->group = xcalloc(r->slots, sizeof *r->group);
+		r->group = xcalloc(r->slots, sizeof(struct group *));
 	}
 	place(r, g);
 	r->groups++;
@@ -495,7 +495,7 @@ find_group(struct run *r, uint64_t hash)
 		     i = (i + 1) & (r->slots - 1))
 			if (r->group[i]->hash == hash)
 				return r->group[i];
-	if (r->groups >= 4 * ((size_t)r->page + 1)) {
+	if (r->group && r->groups >= 4 * ((size_t)r->page + 1)) {
 		drop_groups(r);
 		if (hash > r->most)
 			return NULL;
@@ -578,7 +578,7 @@ add_groups(struct run *r)
 	if (!r->q.groups && !r->groups && !r->last)
 		(void)new_group(r, 1);
 	sort_groups(r);
-	for (size_t i = 0; i < r->groups; i++) {
+	for (size_t i = 0; i < r->groups && r->group[i]; i++) {
 		if (r->left == 0)
 			break;
 		if (r->page == 0) {

@@ -227,9 +227,10 @@ read_plan(struct visit *v, struct span body, struct plan *p, struct refusal *f)
 		    twin ? "updateTwin" : "cloudToDeviceMethod");
 	p->body = span_dup(what);
 	p->condition = condition.at ? json_string(condition) : NULL;
-	if (!p->condition || !*p->condition)
-		return refuse(
-		    f, ARGUMENT_INVALID, "queryCondition is required");
+	if (!p->condition || !*p->condition) {
+		(void)refuse(f, ARGUMENT_INVALID, "queryCondition is required");
+		return -1;
+	}
 	if (query_check(p->condition, true, f))
 		return -1;
 	if (start.at && read_time(start, v->now, &p->start))

@@ -437,7 +437,7 @@ add_member(struct buf *out, struct span name)
 static bool
 is_object(struct span value)
 {
-	return value.len && *value.at == '{';
+	return value.at && value.len && *value.at == '{';
 }
 
 static bool
