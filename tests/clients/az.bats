@@ -395,9 +395,9 @@ template() {
 }
 
 @test "a hub's identity, and the free size with its limits" {
-    az iot hub identity assign -n az-hub --system-assigned >identity
-    jq -e '.type == "SystemAssigned" and (.principalId | length == 36)' identity
-    azq "$(jq -r .principalId identity)" iot hub identity show -n az-hub --query principalId
+    az iot hub identity assign -n az-hub --system-assigned >made
+    jq -e '.type == "SystemAssigned" and (.principalId | length == 36)' made
+    azq "$(jq -r .principalId made)" iot hub identity show -n az-hub --query principalId
     az iot hub create -n az-free -g az-rg --sku F1 --partition-count 2 -o none
     azq 'F1 Free 1 2' iot hub show -n az-free --query \
         '[sku.name, sku.tier, sku.capacity, properties.eventHubEndpoints.events.partitionCount]'
