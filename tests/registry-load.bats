@@ -413,6 +413,14 @@ x enabled sas" ]
     done
 }
 
+@test "a reject has one word for a refusal, also where a bulk call answers with numbers" {
+    device big ",\"properties\":{\"desired\":{\"x\":[$(seq -s, 9000)]}}" >f.txt
+    for position in text number; do
+        sim 6 --doubt bulk-error-code=$position -- 'registry-load -q <f.txt >out'
+        [ "$(jq -r .code out)" = ArgumentInvalid ]
+    done
+}
+
 @test "stdout full, rejects that cannot be written, a hub that is not named" {
     echo bad >f.txt
     sim 4 -- 'registry-load <f.txt >/dev/full'

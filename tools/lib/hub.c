@@ -486,7 +486,7 @@ read_error(struct span body, struct buf *code, struct buf *message, int depth)
 
 /* Names of the numbers that the newer body gives (CONTRACT 11.3). */
 static const char *
-name_of_code(const char *number)
+name_of_number(long n)
 {
 	static const struct {
 		long number;
@@ -520,12 +520,27 @@ name_of_code(const char *number)
 		{ 429003, "ThrottlingBacklogTimeout" },
 		{ 429004, "ThrottlingMaxActiveJobCountExceeded" },
 	};
-	long n = strtol(number, NULL, 10);
 
-	for (size_t i = 0; n && i < sizeof names / sizeof *names; i++)
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (names[i].number == n)
 			return names[i].name;
-	return number;
+	return NULL;
+}
+
+static const char *
+name_of_code(const char *number)
+{
+	const char *name = name_of_number(strtol(number, NULL, 10));
+
+	return name ? name : number;
+}
+
+const char *
+hub_error_name(long number)
+{
+	const char *name = name_of_number(number);
+
+	return name ? name : "";
 }
 
 /* What a person can do about a 401, or a 403 that is about rights. */

@@ -59,6 +59,9 @@ char *hub_escape(const char *id);
 int hub_check(const struct hub *h, const struct http_reply *r,
     const char *subject, char code[64], struct err *e);
 
+/* The name of an error that came as a number (409001); "" if unknown. */
+const char *hub_error_name(long number);
+
 /* One call; the body of the answer.  -1 with *e and code (may be NULL). */
 int hub_get(struct hub *h, struct buf *into, char code[64], struct err *e,
     const char *query, const char *path_fmt, ...)
