@@ -104,6 +104,8 @@ readonly REGISTRY='registry-dump | registry-load && registry-diff'
 }
 
 @test "each doubt in its other position: the same clone" {
+    # It turns them all itself: check-doubts need not repeat it for each.
+    [ -z "${HUB_SIM_DOUBTS-}" ] || skip "turns the doubts itself"
     hub-sim --list-doubts >"$BATS_TEST_TMPDIR/doubts"
     [ -s "$BATS_TEST_TMPDIR/doubts" ]
     while IFS=$'\t' read -r name default positions _; do

@@ -95,9 +95,13 @@ END
     expect_status 0 hub-sim --from contoso.json -- bash -o pipefail -c \
         ". ./steps && tmpl-deploy -q -g east-rg east.json >result && $show >want"
     for where in 'path=*/east-rg' 'path=*validate' 'method=PUT,path=*deployments*' 'path=*operations*,method=GET'; do
+        # Operations are asked for only while the deployment runs.
+        local takes=()
+        [[ $where == *operations* ]] && takes=(--operation-ms 1500)
         for how in hang lose; do
             rm -f log
-            expect_status 0 hub-sim --from contoso.json --log log --fault "$where,do=$how" -- bash -o pipefail -c "$STRUCK
+            expect_status 0 hub-sim --from contoso.json --log log "${takes[@]}" \
+                --fault "$where,do=$how" -- bash -o pipefail -c "$STRUCK
                 { tmpl-deploy -q -g east-rg east.json >result 2>&1 & } 2>/dev/null; pid=\$!
                 struck; kill -9 \$pid 2>/dev/null; wait \$pid
                 tmpl-deploy -q -g east-rg east.json >result && $show >have"

@@ -129,10 +129,10 @@ same
 }
 
 @test "failover: it is slow as Azure's, in proportion with --timing=fast, and --operation-ms wins" {
-    expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" --operation-ms=57000 -- \
-        bash -c '. "$0"; failover "East US" >/dev/null; after 8; seen; after 2; seen; after 37; seen; after 2; seen
+    expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" --operation-ms=3420000 -- \
+        bash -c '. "$0"; failover "East US" >/dev/null; after 480; seen; after 120; seen; after 2220; seen; after 120; seen
             header azure-asyncoperation >async
-            after 10; seen' "$BATS_FILE_TMPDIR/lib"
+            after 600; seen' "$BATS_FILE_TMPDIR/lib"
     [ "$(cut -d, -f1,2 <<<"$output")" = '["FailingOver","West US"
 ["FailingOver","West US"
 ["FailingOver","West US"

@@ -522,7 +522,13 @@ END
         sleep 0.02
     done
     jq -e '.deviceJobStatistics == {deviceCount: 1, failedCount: 1, succeededCount: 0, runningCount: 0, pendingCount: 0}' <<<"$output"
+    hub POST /devices/query '{"query":"SELECT * FROM devices.jobs WHERE devices.jobs.jobId = '"'m1'"' AND status = '"'failed'"'"}' |
+        jq -e 'map([.deviceId, .jobId, .jobType, .error.code, .outcome.deviceMethodResponse]) ==
+            [["device-0009", "m1", "scheduleDeviceMethod", "DeviceNotOnline", null]]'
+    hub POST /devices/query '{"query":"SELECT deviceId FROM devices.jobs WHERE jobId = '"'none'"'"}' |
+        jq -e '. == []'
     [ "$(HUB=basic hub_status PUT /jobs/v2/x "$body")" = '403 OperationNotAvailableInCurrentTier' ]
+    [ "$(hub_status PUT /jobs/v2/two%20words "$body")" = '400 ArgumentInvalid' ]
     [ "$(hub_status PUT /jobs/v2/x '{"type":"scheduleUpdateTwin","updateTwin":{},"queryCondition":"tags.x ="}')" = '400 ArgumentInvalid' ]
     [ "$(hub_status PUT /jobs/v2/x '{"type":"export"}')" = '400 ArgumentInvalid' ]
     [ "$(hub_status PUT /jobs/v2/x '{"type":"scheduleUpdateTwin","queryCondition":"*"}')" = '400 ArgumentInvalid' ]

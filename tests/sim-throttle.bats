@@ -156,15 +156,15 @@ slow" "contoso (S1 x1): 21 identity operations" "here calls were delayed by up t
 }
 
 @test "queries and configurations have limits of their own, and say what they are" {
-    expect_status 0 inside --sku S1 --throttle=real --load 90 -- '
+    expect_status 0 inside --sku S1 --throttle=real --load 95 -- '
         query="{\"query\":\"SELECT * FROM devices\"}"
-        for i in 1 2 3 4 5 6; do ask POST contoso /devices/query -d "$query"; done
-        for i in 1 2 3 4 5 6; do ask GET contoso /configurations; done
+        for i in 1 2 3 4; do ask POST contoso /devices/query -d "$query"; done
+        for i in 1 2 3 4; do ask GET contoso /configurations; done
         status GET contoso /twins/nobody
         status GET contoso /devices/nobody'
-    has "[][][][]" "Operation type: Query" "Operation type: ConfigurationWrite" "404
+    has "[][]" "Operation type: Query" "Operation type: ConfigurationWrite" "404
 404
-" "4 query pages, 4 configuration calls" "4 calls were answered with 429"
+" "2 query pages, 2 configuration calls" "4 calls were answered with 429"
 }
 
 @test "a refusal can say when to come back, and can come late" {
@@ -395,8 +395,10 @@ END
         curl -sS -X PUT -d 1 "$HUB_SIM_CONTROL/speed" >/dev/null
         registry-dump -q >b.txt
         curl -sS -X PUT -d 7200 "$HUB_SIM_CONTROL/clock" >/dev/null
-        registry-dump -q >c.txt || echo "status $?"'
+        registry-dump -q >c.txt
+        ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 faketime -f -2h registry-dump -q >d.txt || echo "status $?"'
     cmp a.txt b.txt
+    cmp a.txt c.txt
     [ "$(wc -l <a.txt)" = "$(wc -l <"$FLEET")" ]
     # The clock of the client itself is another matter.
     has "status 6" "the clock of this machine is"

@@ -3,6 +3,7 @@
 // ENDPOINT, where it is set, is hub-sim on any port; else Azure's own names.
 'use strict';
 const fs = require('fs');
+const { execFileSync } = require('child_process');
 const { assert, refused, all, run } = require('./steps.js');
 const { ClientSecretCredential } = require('@azure/identity');
 const { IotHubClient } = require('@azure/arm-iothub');
@@ -218,6 +219,22 @@ run({
         assert.match(coded.properties.verificationCode, /^[0-9A-F]{48}$/);
         await refused(c.verify(group, 'sdk-hub', 'root', coded.etag,
             { certificate }), 400);
+        // One that its key has signed for the code.
+        const proof = execFileSync('sh', ['-ec', `
+            openssl req -new -newkey rsa:2048 -nodes -keyout proof.key \\
+                -subj "/CN=$1" -out proof.csr 2>/dev/null
+            openssl x509 -req -in proof.csr -CA "$CA_PEM" -CAkey ca.key \\
+                -CAcreateserial -days 2 2>/dev/null`, 'sh',
+        coded.properties.verificationCode]).toString('base64');
+        const proven = await c.verify(group, 'sdk-hub', 'root', coded.etag,
+            { certificate: proof });
+        assert.strictEqual(proven.properties.isVerified, true);
+        assert.notStrictEqual(proven.etag, coded.etag);
+        const read = await c.get(group, 'sdk-hub', 'root');
+        assert.strictEqual(read.etag, proven.etag);
+        assert.strictEqual(read.properties.isVerified, true);
+        assert.strictEqual(read.properties.subject, 'SDK Root');
+        await refused(c.get(group, 'sdk-hub', 'nobody'), 404);
         const known = await c.createOrUpdate(group, 'sdk-hub', 'known',
             { properties: { certificate, isVerified: true } });
         assert.strictEqual(known.properties.isVerified, true);
@@ -225,7 +242,7 @@ run({
             .map((x) => x.name).sort(), ['known', 'root']);
         await refused(c.delete(group, 'sdk-hub', 'known', one.etag), 412);
         await c.delete(group, 'sdk-hub', 'known', known.etag);
-        await c.delete(group, 'sdk-hub', 'root', coded.etag);
+        await c.delete(group, 'sdk-hub', 'root', proven.etag);
         assert.deepStrictEqual(
             (await c.listByIotHub(group, 'sdk-hub')).value, []);
         await refused(c.createOrUpdate(group, 'sdk-hub', 'junk',
@@ -317,6 +334,13 @@ run({
         assert.notStrictEqual(after.properties.eventHubEndpoints.events.endpoint,
             before.properties.eventHubEndpoints.events.endpoint);
         assert.strictEqual(after.properties.hostName, before.properties.hostName);
+        // Not there again, and not back within the hour.
+        const again = (region) => hubs.iotHub.beginManualFailoverAndWait(
+            'sdk-hub', group, { failoverRegion: region }, soon);
+        await refused(again(by(after).primary), 400);
+        await refused(again('Mars'), 400);
+        await refused(again(by(after).secondary), 409);
+        assert.deepStrictEqual(by(await hub.get(group, 'sdk-hub')), by(after));
     },
 
     async jobs() {
@@ -332,12 +356,32 @@ run({
         assert.strictEqual(now.status, 'completed', JSON.stringify(now));
         const list = await all(hub.listJobs('west-rg', 'contoso'));
         assert.deepStrictEqual(list.map((one) => one.jobId), [job.jobId]);
+        await refused(hub.getJob('west-rg', 'contoso', 'none'), 404);
         const answer = await fetch(env.CONTAINER_URI.replace('?',
             '/devices.txt?'));
         const lines = (await answer.text()).trim().split(/\r?\n/)
             .map((line) => JSON.parse(line));
         assert.deepStrictEqual(lines.map((one) => one.id).sort(),
             ['one', 'three', 'two']);
+        // And back, with one more and one less.
+        await fetch(env.CONTAINER_URI.replace('?', '/devices.txt?'), {
+            method: 'PUT', headers: { 'x-ms-blob-type': 'BlockBlob' },
+            body: [{ id: 'four', importMode: 'create', status: 'enabled' },
+                { id: 'two', importMode: 'delete', status: 'enabled' }]
+                .map((one) => JSON.stringify(one)).join('\n') });
+        const back = await hub.importDevices('west-rg', 'contoso', {
+            inputBlobContainerUri: env.CONTAINER_URI,
+            outputBlobContainerUri: env.CONTAINER_URI });
+        assert.strictEqual(back.type, 'import');
+        now = back;
+        while (!['completed', 'failed', 'cancelled'].includes(now.status)) {
+            await new Promise((done) => setTimeout(done, 50));
+            now = await hub.getJob('west-rg', 'contoso', back.jobId);
+        }
+        assert.strictEqual(now.status, 'completed', JSON.stringify(now));
+        assert.strictEqual(now.failureReason, undefined);
+        assert.strictEqual((await hub.getStats('west-rg', 'contoso'))
+            .totalDeviceCount, lines.length);
     },
 
     async groups() {
@@ -400,6 +444,13 @@ run({
             'first')).template, exported());
         assert.ok((await all(deployments.listByResourceGroup(group)))
             .some((d) => d.name === 'first'));
+        const same = await deployments.get(group, 'first');
+        assert.strictEqual(same.properties.correlationId,
+            done.properties.correlationId);
+        assert.strictEqual(same.properties.parameters.secret.value, undefined);
+        const [step] = await all(deployer.deploymentOperations.list(group, 'first'));
+        assert.deepStrictEqual((await deployer.deploymentOperations.get(group,
+            'first', step.operationId)).properties, step.properties);
         await deployments.delete(group, 'first', soon).pollUntilDone();
         await refused(deployments.get(group, 'first'), 404, 'DeploymentNotFound');
         assert.strictEqual((await hub.get(group, 'sdk-made')).tags.t, 'one');

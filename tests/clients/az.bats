@@ -388,6 +388,22 @@ template() {
             .eventHubEndpoints.events.endpoint != $e and
             (.locations | map({(.role): .location}) | add) ==
             {"primary": "West Central US", "secondary": "West US 2"})' after
+    # Not back within the hour.
+    refused "(409" iot hub manual-failover -n az-hub
+    azq 'West Central US' iot hub show -n az-hub \
+        --query "properties.locations[?role=='primary'].location | [0]"
+}
+
+@test "a hub's identity, and the free size with its limits" {
+    az iot hub identity assign -n az-hub --system-assigned >made
+    jq -e '.type == "SystemAssigned" and (.principalId | length == 36)' made
+    azq "$(jq -r .principalId made)" iot hub identity show -n az-hub --query principalId
+    az iot hub create -n az-free -g az-rg --sku F1 --partition-count 2 -o none
+    azq 'F1 Free 1 2' iot hub show -n az-free --query \
+        '[sku.name, sku.tier, sku.capacity, properties.eventHubEndpoints.events.partitionCount]'
+    refused "Invalid PartitionCount 4" iot hub create -n az-more -g az-rg \
+        --sku F1 --partition-count 4
+    az iot hub delete -n az-free -g az-rg
 }
 
 @test "delete ends with the hub gone and its name free" {

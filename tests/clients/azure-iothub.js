@@ -1,8 +1,9 @@
 // azure-iothub.js: the service client of an IoT hub, as its users write it; see
-// azure-iothub.bats.  CONNECTION is a connection string of the hub.
+// azure-iothub.bats.  CONNECTION is a connection string of the hub; KEYS, of the
+// steps that need them, are its policies as Resource Manager lists them.
 'use strict';
 const { assert, run } = require('./steps.js');
-const { Registry, JobClient } = require('azure-iothub');
+const { Registry, JobClient, SharedAccessSignature } = require('azure-iothub');
 
 const connection = process.env.CONNECTION;
 const registry = Registry.fromConnectionString(connection);
@@ -268,6 +269,22 @@ const steps = {
         assert.deepStrictEqual((await registry.getModuleTwin('edge1', '$edgeAgent')).responseBody.properties.desired.modules,
             { temp: { version: '1.0' } });
         assert.strictEqual((await registry.getModuleTwin('edge1', 'temp')).responseBody.properties.desired.a, 1);
+        // A deployment takes it over, and its module is then found by a query.
+        await registry.updateTwin('edge1', { tags: { floor: 'one' } }, '*');
+        await registry.addConfiguration({ id: 'edgedep', schemaVersion: '1.0', priority: 1,
+            targetCondition: "tags.floor = 'one'", content: { modulesContent: {
+                $edgeAgent: { 'properties.desired': { schemaVersion: '1.1', modules: { cam: { version: '2.0' } } } },
+                $edgeHub: { 'properties.desired': { routes: {} } } } } });
+        const agent = await until(async () => (await registry.getModuleTwin('edge1', '$edgeAgent')).responseBody,
+            (t) => t.properties.desired.modules.cam);
+        assert.deepStrictEqual(agent.properties.desired.modules, { cam: { version: '2.0' } });
+        const targeted = await until(async () => (await registry.getConfiguration('edgedep')).responseBody,
+            (c) => c.systemMetrics.results.targetedCount === 1);
+        assert.ok('reportedSuccessfulCount' in targeted.systemMetrics.results);
+        await registry.removeConfiguration('edgedep');
+        const { result } = await registry.createQuery(
+            "SELECT moduleId FROM devices.modules WHERE deviceId = 'edge1'").next();
+        assert.deepStrictEqual(result.map((m) => m.moduleId).sort(), ['$edgeAgent', '$edgeHub', 'cam', 'temp']);
         const leaf = (await registry.create({ deviceId: 'leaf1',
             deviceScope: (await registry.get('edge1')).responseBody.deviceScope })).responseBody;
         assert.match(leaf.deviceScope, /^ms-azure-iot-edge:\/\/edge1-/);
@@ -292,6 +309,42 @@ const steps = {
         await fails(nobody.get('d1'), 'UnauthorizedError', 'does not contain');
     },
 
+    // A token of Entra ID, and a signature made beforehand.
+    async tokens() {
+        const { ClientSecretCredential } = require('@azure/identity');
+        const host = /HostName=([^;]*)/.exec(connection)[1];
+        const credential = new ClientSecretCredential(process.env.AZURE_TENANT_ID,
+            process.env.AZURE_CLIENT_ID, process.env.AZURE_CLIENT_SECRET);
+        const bearer = Registry.fromTokenCredential(host, credential);
+        const made = (await bearer.create({ deviceId: 'k1' })).responseBody;
+        assert.ok(made.authentication.symmetricKey.primaryKey);
+        assert.strictEqual((await registry.get('k1')).responseBody.etag, made.etag);
+        const { result } = await bearer.createQuery("SELECT deviceId FROM devices WHERE deviceId = 'k1'").next();
+        assert.deepStrictEqual(result, [{ deviceId: 'k1' }]);
+        const work = JobClient.fromTokenCredential(host, credential);
+        await work.scheduleTwinUpdate('job-k', "deviceId = 'k1'", { tags: { k: 1 } }, new Date(), 300);
+        await until(async () => (await registry.getTwin('k1')).responseBody.tags.k, (k) => k === 1);
+        // A token for something else.
+        const arm = { getToken: () => credential.getToken('https://management.azure.com/.default') };
+        await fails(Registry.fromTokenCredential(host, arm).get('k1'), 'UnauthorizedError');
+        // What a signature may do is what its policy may.
+        const policies = JSON.parse(process.env.KEYS).value;
+        const now = Math.floor(Date.now() / 1000);
+        const signed = (name, until = now + 3600, sr = host) => Registry.fromSharedAccessSignature(
+            SharedAccessSignature.create(sr, name,
+                policies.find((p) => p.keyName === name).primaryKey, until).toString());
+        const reader = signed('registryRead');
+        assert.strictEqual((await reader.get('k1')).responseBody.etag, made.etag);
+        await fails(reader.create({ deviceId: 'k2' }), 'UnauthorizedError', 'ErrorCode:IotHubUnauthorizedAccess');
+        await fails(reader.delete('k1'), 'UnauthorizedError');
+        await fails(signed('service').get('k1'), 'UnauthorizedError', 'ErrorCode:IotHubUnauthorizedAccess');
+        assert.strictEqual((await signed('service').getTwin('k1')).responseBody.tags.k, 1);
+        await fails(signed('device').getTwin('k1'), 'UnauthorizedError');
+        await fails(signed('iothubowner', now - 3600).get('k1'), 'UnauthorizedError');
+        await signed('registryReadWrite').delete('k1');
+        await fails(registry.get('k1'), 'DeviceNotFoundError');
+    },
+
     async exports() {
         await registry.addDevices(['e1', 'e2', 'e3'].map((deviceId) => ({ deviceId, status: 'enabled',
             authentication: { symmetricKey: { primaryKey: key, secondaryKey: key } } })));
@@ -310,6 +363,15 @@ const steps = {
         assert.strictEqual(e1.authentication.symmetricKey.primaryKey, key);
         const listed = (await registry.listJobs()).responseBody;
         assert.ok(listed.some((j) => j.jobId === job.jobId), JSON.stringify(listed));
+        // Without keys: the first line is then a warning, and no JSON.
+        const bare = await finished(await registry.exportDevicesToBlob(uri, true));
+        assert.strictEqual(bare.status, 'completed', JSON.stringify(bare));
+        assert.strictEqual(bare.excludeKeysInExport, true);
+        const [warning, ...rest] = (await container.getBlobClient('devices.txt').downloadToBuffer())
+            .toString().split(/\r?\n/).filter((l) => l);
+        assert.ok(!warning.startsWith('{'), warning);
+        assert.strictEqual(rest.length, lines.length);
+        assert.ok(!rest.some((l) => l.includes(key)));
         // Back again, changed, deleted and wrong.
         const changes = [{ id: 'e2', importMode: 'delete', status: 'enabled' },
             { ...e1, importMode: 'createOrUpdate', tags: { site: 'y' } },
@@ -330,6 +392,29 @@ const steps = {
             (e) => /JobNotFound/.test(e.responseBody || e.message));
         await assert.rejects(registry.exportDevicesToBlob(uri.replace(/sig=[^&]*/, 'sig=AAAA'), false),
             (e) => /BlobContainerValidationError/.test(e.responseBody || e.message));
+    },
+
+    // For the identity that the hub has, whose role azure-iothub.bats gives it.
+    async identity() {
+        const url = 'https://jobstore.blob.core.windows.net/uploads';
+        const own = process.env.IDENTITY;
+        await assert.rejects(registry.exportDevicesToBlobByIdentity(url, false, `${own}-not`),
+            (e) => /BlobContainerValidationError/.test(e.responseBody || e.message));
+        if (process.env.IDENTITY_REFUSED) {
+            await assert.rejects(registry.exportDevicesToBlobByIdentity(url, false, own),
+                (e) => /BlobContainerValidationError;Unauthorized/.test(e.responseBody || e.message));
+            return;
+        }
+        await registry.addDevices(['i1', 'i2'].map((deviceId) => ({ deviceId, status: 'enabled' })));
+        const job = await registry.exportDevicesToBlobByIdentity(url, false, own);
+        assert.strictEqual(job.storageAuthenticationType, 'identityBased');
+        const done = await finished(job);
+        assert.strictEqual(done.status, 'completed', JSON.stringify(done));
+        await registry.removeDevices([{ deviceId: 'i1' }], true);
+        await fails(registry.get('i1'), 'DeviceNotFoundError');
+        const back = await finished(await registry.importDevicesFromBlobByIdentity(url, url, own));
+        assert.strictEqual(back.status, 'completed', JSON.stringify(back));
+        assert.strictEqual((await registry.get('i1')).responseBody.deviceId, 'i1');
     },
 
     // With jobs that take their time: one at once, and it can be cancelled.
@@ -367,6 +452,27 @@ const steps = {
         await jobs.cancelJob('job-2');
         const gone = (await jobs.getJob('job-2')).jobStatus;
         assert.strictEqual(gone.status, 'cancelled');
+        await assert.rejects(jobs.getJob('job-9'), (e) => /JobNotFound/.test(e.responseBody || e.message));
+        // By state, in pages.
+        const off = await pages(jobs.createQuery('scheduleUpdateTwin', 'cancelled'));
+        assert.deepStrictEqual(off.flat().map((j) => j.jobId), ['job-2']);
+        const one = await pages(jobs.createQuery('scheduleUpdateTwin', undefined, 1));
+        assert.ok(one.length >= 2 && one.every((page) => page.length <= 1), JSON.stringify(one));
+        // And what became of each device.
+        const each = registry.createQuery("SELECT * FROM devices.jobs WHERE devices.jobs.jobId = 'job-1'", 1);
+        assert.deepStrictEqual((await pages(each)).flat().map((j) => [j.deviceId, j.jobType, j.status]).sort(),
+            [['j1', 'scheduleUpdateTwin', 'completed'], ['j2', 'scheduleUpdateTwin', 'completed']]);
+        // A method needs a device that is there.
+        await jobs.scheduleDeviceMethod('job-3', "deviceId = 'j1'",
+            { methodName: 'reboot', responseTimeoutInSeconds: 5 }, new Date(), 300);
+        const called = await until(async () => (await jobs.getJob('job-3')).jobStatus,
+            (j) => j.status === 'completed');
+        assert.strictEqual(called.type, 'scheduleDeviceMethod');
+        assert.strictEqual(called.deviceJobStatistics.failedCount, 1);
+        const { result: offline } = await registry.createQuery(
+            "SELECT * FROM devices.jobs WHERE devices.jobs.jobType = 'scheduleDeviceMethod'").next();
+        assert.deepStrictEqual(offline.map((j) => [j.deviceId, j.status, j.error.code]),
+            [['j1', 'failed', 'DeviceNotOnline']]);
     },
 };
 

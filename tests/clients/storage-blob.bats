@@ -21,20 +21,20 @@ client() {
 
 @test "by the account's key" {
     expect_status 0 client key
-    has done
+    has "done"
 }
 
 @test "by SAS of containers and blobs, of every version" {
     expect_status 0 client sas
-    has done
+    has "done"
 }
 
 @test "by SAS of the account" {
     expect_status 0 client account-sas
-    has done
+    has "done"
 }
 
 @test "by a token of Entra ID" {
     expect_status 0 client bearer
-    has done
+    has "done"
 }

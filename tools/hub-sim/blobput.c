@@ -301,7 +301,7 @@ put_block(struct blob_visit *v, struct blob *b)
 		blob_fail(v, 400, "InvalidBlobOrBlock",
 		    "The specified blob or block content is invalid.");
 	else if (b->id &&
-		 count_blocks(v->s, b->id, BLOCK_OPEN) >= 2 * BLOB_BLOCKS_MAX)
+		 count_blocks(v->s, b->id, BLOCK_OPEN) >= 2L * BLOB_BLOCKS_MAX)
 		blob_fail(v, 409, "BlockCountExceedsLimit",
 		    "The uncommitted block count cannot exceed the maximum "
 		    "limit of 100,000 blocks.");

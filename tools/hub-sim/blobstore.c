@@ -436,7 +436,8 @@ block_extend(struct sim *s, int64_t block, uint64_t size, struct span add)
 	sqlite3_stmt *q =
 	    sim_sql(s, "UPDATE blob_block SET size = ? WHERE id = ?");
 
-	(void)sqlite3_bind_int64(q, 1, (sqlite3_int64)(size + add.len));
+	size += add.len;
+	(void)sqlite3_bind_int64(q, 1, (sqlite3_int64)size);
 	(void)sqlite3_bind_int64(q, 2, block);
 	(void)sim_step(s, q);
 	if (part && add.len) {

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "lines.h"
+#include "throttle.h"
 
 enum { MAX_BULK = 100 };
 
@@ -67,7 +68,8 @@ apply(struct visit *v, struct entry *e, enum mode mode, struct refusal *f)
 {
 	switch (mode) {
 	case MODE_CREATE:
-		if (sim_doubt_is("bulk-edge-scope", "ignored"))
+		if ((*e->scope || *e->parent) &&
+		    sim_doubt_is("bulk-edge-scope", "ignored"))
 			*e->scope = *e->parent = '\0';
 		return identity_create(v, e, f);
 	case MODE_UPDATE:
@@ -176,11 +178,19 @@ bulk_handle(struct visit *v)
 	struct json_fault why;
 	struct refusal f;
 	struct entry *entries = NULL;
-	int result = -1;
+	int result = -1, bad;
 
+	bad = json_scan(v->q->body, &body, &why);
+	/* Each device of the call costs one operation (CONTRACT Annex A). */
+	if (!throttle_admit(v, "devices",
+		!bad && body.kind == JSON_ARRAY && body.count ? (long)body.count
+							      : 1)) {
+		json_free(&body);
+		return;
+	}
 	if (visit_allowed(v, "RegistryWrite", &f))
 		goto out;
-	if (json_scan(v->q->body, &body, &why)) {
+	if (bad) {
 		(void)refuse(
 		    &f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 		goto out;

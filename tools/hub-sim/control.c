@@ -167,7 +167,7 @@ show_lose(const struct sim *s, struct buf *out)
 static int
 turn_lose(struct sim *s, const char *value, struct err *e)
 {
-	long seconds;
+	long seconds = 0;
 
 	if (whole(&seconds, value, 0, 300, e))
 		return -1;

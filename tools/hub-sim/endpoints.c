@@ -37,18 +37,17 @@ continued(struct draft *d, const char *array, jv given, const char *name)
 	jv list = jv_at(
 	    jv_path(jv_copy(d->old), "properties.routing.endpoints"), array);
 	char *id = arm_text(given, "id"), *found = NULL;
-	bool by_name = !(id && *id) || sim_doubt_is("unmask-by", "name");
 
-	if (sim_doubt_is("unmask-by", "id"))
-		by_name = false;
 	if (jv_get_kind(list) == JV_KIND_ARRAY)
 		jv_array_foreach(list, i, one) {
 			char *its = arm_text(one, "id"),
 			     *called = arm_text(one, "name");
 
-			if (its && ((id && strcasecmp(id, its) == 0) ||
-				       (!found && by_name && called &&
-					   strcmp(called, name) == 0))) {
+			if (its &&
+			    ((id && strcasecmp(id, its) == 0) ||
+				(!found && called &&
+				    strcmp(called, name) == 0 &&
+				    sim_doubt_is("unmask-by", "name")))) {
 				free(found);
 				found = xstrdup(its);
 			}

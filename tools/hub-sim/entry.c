@@ -62,6 +62,12 @@ thumbprint_is_good(const char *t)
 			       strspn(t, "0123456789abcdefABCDEF") == len);
 }
 
+static bool
+has_lower(const char *text)
+{
+	return text[strcspn(text, "abcdef")] != '\0';
+}
+
 static void
 upper(char *text)
 {
@@ -144,7 +150,8 @@ read_authentication(struct span value, struct entry *e, struct refusal *f)
 		*e->thumb1 = *e->thumb2 = '\0';
 	if (!thumbprint_is_good(e->thumb1) || !thumbprint_is_good(e->thumb2))
 		return refuse(f, ARGUMENT_INVALID, "StringIsNotThumbprint");
-	if (sim_doubt_is("thumbprint-case", "upper")) {
+	if ((has_lower(e->thumb1) || has_lower(e->thumb2)) &&
+	    sim_doubt_is("thumbprint-case", "upper")) {
 		upper(e->thumb1);
 		upper(e->thumb2);
 	}

@@ -89,9 +89,10 @@ failover_turns(struct sim *s, const char *hub)
 	free(key);
 	if (sim_step(s, q) == SQLITE_ROW) {
 		t.endpoint = sqlite3_column_int(q, 0);
-		t.locations = sim_doubt_is("failover-roles", "endpoint")
-				  ? t.endpoint
-				  : sqlite3_column_int(q, 1);
+		t.locations = sqlite3_column_int(q, 1);
+		if (t.locations != t.endpoint &&
+		    sim_doubt_is("failover-roles", "endpoint"))
+			t.locations = t.endpoint;
 	}
 	return t;
 }

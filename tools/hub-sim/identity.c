@@ -424,14 +424,15 @@ check_module_room(struct visit *v, const char *id, struct refusal *f)
 	sqlite3_stmt *q = sim_sql(v->s,
 	    "SELECT count(*) FROM registry WHERE hub = ? AND id = ? "
 	    "AND module > '' AND module NOT LIKE '$%'");
-
-	int most = sim_doubt_is("max-modules", "20") ? 20 : 50;
+	int count = 0;
 
 	sim_bind(q, 1, v->hub.name);
 	sim_bind(q, 2, id);
-	if (sim_step(v->s, q) == SQLITE_ROW && sqlite3_column_int(q, 0) >= most)
+	if (sim_step(v->s, q) == SQLITE_ROW)
+		count = sqlite3_column_int(q, 0);
+	if (count >= 50 || (count >= 20 && sim_doubt_is("max-modules", "20")))
 		return refuse(f, TOO_MANY_MODULES,
-		    "Device %s has %d modules already", id, most);
+		    "Device %s has %d modules already", id, count);
 	return 0;
 }
 
@@ -440,10 +441,10 @@ modules_reachable(struct visit *v, const char *id, struct refusal *f)
 {
 	struct brief brief;
 	bool there = device_brief(v, id, &brief);
-	/* CONTRACT 12.4 saw it with SAS only. */
-	bool odd = v->by_key && sim_doubt_is("module-of-disabled", "refused");
 
-	if (odd && (!there || brief.disabled))
+	/* CONTRACT 12.4 saw it with SAS only. */
+	if (v->by_key && (!there || brief.disabled) &&
+	    sim_doubt_is("module-of-disabled", "refused"))
 		return refuse(f, UNAUTHORIZED, "Unauthorized");
 	if (!there)
 		return refuse(f, NO_DEVICE,
@@ -494,7 +495,8 @@ identity_create(struct visit *v, const struct entry *e, struct refusal *f)
 	const char *parent = e->edge ? e->parent : e->scope;
 	int result = -1, code;
 
-	if (!v->loading && sim_doubt_is("reported-on-create", "ignored"))
+	if (p.at && !v->loading &&
+	    sim_doubt_is("reported-on-create", "ignored"))
 		p.at = NULL;
 	if (check_new(v, e, f) ||
 	    (*parent && !e->has_module && check_parent(v, parent, f)) ||

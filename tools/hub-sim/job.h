@@ -109,5 +109,10 @@ const char *carry_refused(struct sim *s, const struct job *job, bool output,
 
 void scheduled_handle(struct visit *v);
 int64_t scheduled_tick(struct sim *s);
+/* The devices of the hub's scheduled jobs, from the one after that of that job
+ * on, and one of them as a query answers it. */
+sqlite3_stmt *scheduled_devices(
+    struct visit *v, const char *job, const char *device);
+void scheduled_device_text(sqlite3_stmt *q, struct buf *out);
 
 #endif

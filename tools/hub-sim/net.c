@@ -211,7 +211,8 @@ static void
 accept_all(struct net *n)
 {
 	for (;;) {
-		struct sockaddr_in6 from; /* as large as either kind */
+		/* As large as either kind. */
+		struct sockaddr_in6 from = { .sin6_family = AF_UNSPEC };
 		socklen_t len = sizeof from;
 		int fd = accept4(n->listener, (struct sockaddr *)&from, &len,
 			SOCK_NONBLOCK | SOCK_CLOEXEC),

@@ -8,6 +8,8 @@
  */
 #include "query.h"
 
+#include "job.h"
+
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +85,7 @@ look_up(struct subject *s, const struct path *path)
 {
 	const struct row *row = s->row;
 	struct span section;
+	int from = 0;
 
 	if (row && is_at(path, 0, "deviceId") && path->count == 1)
 		return plain_value(row->id);
@@ -104,14 +107,18 @@ look_up(struct subject *s, const struct path *path)
 	}
 	if (row && !s->text.len)
 		twin_text(row, &s->text);
-	section = object_get(buf_peek(&s->text), path->name[0]);
+	/* The documentation writes what a job has with the whole name. */
+	if (!row && path->count > 2 && is_at(path, 0, "devices") &&
+	    is_at(path, 1, "jobs"))
+		from = 2;
+	section = object_get(buf_peek(&s->text), path->name[from]);
 	if (section.at && path->count > 1 &&
 	    (is_at(path, 0, "capabilities") || is_at(path, 0, "properties") ||
 		is_at(path, 0, "x509Thumbprint"))) {
 		section = object_get(section, path->name[1]);
 		return (struct value){ descend(section, path, 2), false };
 	}
-	return (struct value){ descend(section, path, 1), false };
+	return (struct value){ descend(section, path, from + 1), false };
 }
 
 static struct value
@@ -418,7 +425,7 @@ sort_groups(struct run *r)
 	for (size_t i = n; i < r->slots; i++)
 		r->group[i] = NULL;
 	if (n)
-		qsort(r->group, n, sizeof *r->group, by_hash);
+		qsort(r->group, n, sizeof(struct group *), by_hash);
 }
 
 /* Only this page's and one more, which tells that there is another page. */
@@ -433,7 +440,7 @@ drop_groups(struct run *r)
 		free_group(r, all[i]);
 	r->most = all[keep - 1]->hash;
 	r->groups = keep;
-	r->group = xcalloc(r->slots, sizeof *r->group);
+	r->group = xcalloc(r->slots, sizeof(struct group *));
 	for (size_t i = 0; i < keep; i++)
 		place(r, all[i]);
 	free(all);
@@ -477,7 +484,7 @@ new_group(struct run *r, uint64_t hash)
 		r->slots = 16;
 		while (r->slots < 8 * ((size_t)r->page + 1))
 			r->slots *= 2;
-		r->group = xcalloc(r->slots, sizeof *r->group);
+		r->group = xcalloc(r->slots, sizeof(struct group *));
 	}
 	place(r, g);
 	r->groups++;
@@ -495,7 +502,7 @@ find_group(struct run *r, uint64_t hash)
 		     i = (i + 1) & (r->slots - 1))
 			if (r->group[i]->hash == hash)
 				return r->group[i];
-	if (r->groups >= 4 * ((size_t)r->page + 1)) {
+	if (r->group && r->groups >= 4 * ((size_t)r->page + 1)) {
 		drop_groups(r);
 		if (hash > r->most)
 			return NULL;
@@ -578,7 +585,7 @@ add_groups(struct run *r)
 	if (!r->q.groups && !r->groups && !r->last)
 		(void)new_group(r, 1);
 	sort_groups(r);
-	for (size_t i = 0; i < r->groups; i++) {
+	for (size_t i = 0; i < r->groups && r->group[i]; i++) {
 		if (r->left == 0)
 			break;
 		if (r->page == 0) {
@@ -724,6 +731,28 @@ answer_ghosts(struct run *r)
 	subject_free(&s);
 }
 
+/* What became of each device of each scheduled job. */
+static void
+answer_jobs(struct run *r)
+{
+	struct subject s = { .v = r->v, .row = NULL };
+	sqlite3_stmt *q = scheduled_devices(r->v, r->id, r->module);
+
+	while (sim_step(r->v->s, q) == SQLITE_ROW) {
+		subject_reset(&s);
+		scheduled_device_text(q, &s.text);
+		if (r->q.where && evaluate(&s, r->q.where) != 1)
+			continue;
+		if (!answer_one(r, &s))
+			break;
+		(void)snprintf(r->id, sizeof r->id, "%.*s",
+		    (int)sim_column(q, 0).len, sim_column(q, 0).at);
+		(void)snprintf(r->module, sizeof r->module, "%.*s",
+		    (int)sim_column(q, 1).len, sim_column(q, 1).at);
+	}
+	subject_free(&s);
+}
+
 /* "hash left ghosts group seq id module", in base64: ids have no blanks. */
 static void
 add_continuation(struct run *r)
@@ -806,19 +835,22 @@ run(struct run *r, char *text, struct refusal *f)
 		r->hash = (r->hash ^ (unsigned char)*p) * 16777619u;
 	if (read_page_size(r, f) || read_continuation(r, f))
 		return -1;
-	if (r->q.source == FROM_JOBS) {
-		sim_missing(r->v->r, "jobs");
-		return 0;
-	}
 	buf_char(&r->out, '[');
-	answer_rows(r);
-	answer_ghosts(r);
+	if (r->q.source == FROM_JOBS) {
+		answer_jobs(r);
+	} else {
+		answer_rows(r);
+		answer_ghosts(r);
+	}
 	if (is_aggregate(&r->q))
 		add_groups(r);
 	buf_char(&r->out, ']');
 	if (r->more)
 		add_continuation(r);
-	sim_head(r->v->r, "x-ms-item-type", "%s", r->q.all ? "Twin" : "Raw");
+	sim_head(r->v->r, "x-ms-item-type", "%s",
+	    !r->q.all                  ? "Raw"
+	    : r->q.source == FROM_JOBS ? "DeviceJob"
+				       : "Twin");
 	reply_text(r->v, 200, &r->out);
 	return 0;
 }

@@ -438,7 +438,8 @@ read_source(struct parser *p, struct query *q)
 
 	if (read_path(p, &from))
 		result = -1;
-	else if (from.count > 2 || strcasecmp(from.name[0], "devices") != 0)
+	else if (from.count == 0 || from.count > 2 ||
+		 strcasecmp(from.name[0], "devices") != 0)
 		result = syntax(p, "FROM devices or devices.modules expected");
 	else if (from.count == 1)
 		q->source = FROM_DEVICES;

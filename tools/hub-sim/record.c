@@ -39,7 +39,8 @@ record_exchange(FILE *record, const struct sim_request *q,
     const struct sim_reply *r, const char *fault)
 {
 	static const char *const kept[] = { "content-type", "if-match",
-		"x-ms-max-item-count", "x-ms-continuation", "user-agent" };
+		"x-ms-max-item-count", "x-ms-continuation", "user-agent",
+		"x-ms-client-request-id" };
 	struct buf line = BUF_INIT;
 
 	buf_text(&line, "{\"host\":");

@@ -314,6 +314,16 @@ device_call(struct visit *v, const char *id)
 	free(module);
 }
 
+static bool
+is_bulk(struct visit *v, const char *room)
+{
+	char *id = sim_segment(v->q, 1);
+	bool is = !id && strcmp(room, "devices") == 0 && is_method(v, "POST");
+
+	free(id);
+	return is;
+}
+
 static void
 devices_call(struct visit *v)
 {
@@ -323,8 +333,6 @@ devices_call(struct visit *v)
 
 	if (!id && is_method(v, "GET"))
 		result = list_devices(v, &f);
-	else if (!id && is_method(v, "POST"))
-		bulk_handle(v);
 	else if (!id)
 		result = no_method(v, &f);
 	else if (strcmp(id, "query") == 0 && is_method(v, "POST"))
@@ -410,7 +418,9 @@ dispatch(struct visit *v, const char *room)
 
 	if (tier_check(v, room, &f)) {
 		reply_refusal(v, &f);
-	} else if (!throttle_admit(v, room)) {
+	} else if (is_bulk(v, room)) {
+		bulk_handle(v); /* counts its devices for the throttle */
+	} else if (!throttle_admit(v, room, 1)) {
 		; /* answered */
 	} else if (strcmp(room, "devices") == 0) {
 		devices_call(v);

@@ -161,6 +161,55 @@ plan_text(struct visit *v, const struct plan *p, struct buf *out)
 	buf_char(out, '}');
 }
 
+sqlite3_stmt *
+scheduled_devices(struct visit *v, const char *job, const char *device)
+{
+	sqlite3_stmt *q = sim_sql(v->s,
+	    "SELECT d.job, d.device, d.status, d.ended, d.error, s.type, "
+	    "s.created, s.start FROM scheduled_device AS d JOIN scheduled AS s "
+	    "ON s.hub = d.hub AND s.id = d.job WHERE d.hub = ?1 AND "
+	    "(d.job, d.device) > (?2, ?3) ORDER BY d.job, d.device");
+
+	sim_bind(q, 1, v->hub.name);
+	sim_bind(q, 2, job);
+	sim_bind(q, 3, device);
+	return q;
+}
+
+void
+scheduled_device_text(sqlite3_stmt *q, struct buf *out)
+{
+	static const char *const words[] = { "pending", "completed", "failed" };
+	struct span job = sim_column(q, 0), device = sim_column(q, 1),
+		    error = sim_column(q, 4);
+	int64_t start = sqlite3_column_int64(q, 7),
+		ended = sqlite3_column_int64(q, 3);
+	char time[32];
+
+	buf_text(out, "{\"deviceId\":");
+	buf_json(out, device.at, device.len);
+	buf_text(out, ",\"jobId\":");
+	buf_json(out, job.at, job.len);
+	text_or_null(out, ",\"jobType\":", sim_column(q, 5));
+	text_or_null(
+	    out, ",\"status\":", span_of(words[sqlite3_column_int(q, 2)]));
+	sim_iso_time(start, time);
+	text_or_null(out, ",\"startTimeUtc\":", span_of(time));
+	if (ended) {
+		sim_iso_time(ended, time);
+		text_or_null(out, ",\"endTimeUtc\":", span_of(time));
+	}
+	sim_iso_time(sqlite3_column_int64(q, 6), time);
+	text_or_null(out, ",\"createdDateTimeUtc\":", span_of(time));
+	sim_iso_time(ended ? ended : start, time);
+	text_or_null(out, ",\"lastUpdatedDateTimeUtc\":", span_of(time));
+	if (error.len) {
+		text_or_null(out, ",\"error\":{\"code\":", error);
+		buf_char(out, '}');
+	}
+	buf_text(out, ",\"outcome\":{\"deviceMethodResponse\":null}}");
+}
+
 static void
 reply_plan(struct visit *v, const struct plan *p)
 {
@@ -227,9 +276,10 @@ read_plan(struct visit *v, struct span body, struct plan *p, struct refusal *f)
 		    twin ? "updateTwin" : "cloudToDeviceMethod");
 	p->body = span_dup(what);
 	p->condition = condition.at ? json_string(condition) : NULL;
-	if (!p->condition || !*p->condition)
-		return refuse(
-		    f, ARGUMENT_INVALID, "queryCondition is required");
+	if (!p->condition || !*p->condition) {
+		(void)refuse(f, ARGUMENT_INVALID, "queryCondition is required");
+		return -1;
+	}
 	if (query_check(p->condition, true, f))
 		return -1;
 	if (start.at && read_time(start, v->now, &p->start))
@@ -298,7 +348,8 @@ create(struct visit *v, const char *id, struct refusal *f)
 		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
 		goto out;
 	}
-	if (body.kind != JSON_OBJECT || strlen(id) >= sizeof p.id) {
+	if (body.kind != JSON_OBJECT || strlen(id) >= sizeof p.id ||
+	    strpbrk(id, " \t\r\n")) {
 		(void)refuse(f, ARGUMENT_INVALID, "This is no job");
 		goto out;
 	}

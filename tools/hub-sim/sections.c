@@ -24,13 +24,22 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* What a walk over text stops at: the rest of it is passed quickly, since each
+ * level of nesting is walked over again by the one above. */
+static const bool in_string[256] = { ['"'] = true, ['\\'] = true };
+static const bool in_value[256] = {
+	['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true
+};
+
 static const char *
 past_string(const char *p)
 {
-	for (p++; *p != '"'; p++)
-		if (*p == '\\')
+	for (p++;; p += 2) {
+		while (!in_string[(unsigned char)*p])
 			p++;
-	return p + 1;
+		if (*p == '"')
+			return p + 1;
+	}
 }
 
 static const char *
@@ -47,13 +56,17 @@ past_value(const char *p, const char *end)
 		return p;
 	}
 	while (p < end) {
+		while (p < end && !in_value[(unsigned char)*p])
+			p++;
+		if (p == end)
+			break;
 		if (*p == '"') {
 			p = past_string(p);
 			continue;
 		}
 		if (*p == '{' || *p == '[')
 			open++;
-		else if ((*p == '}' || *p == ']') && --open == 0)
+		else if (--open == 0)
 			return p + 1;
 		p++;
 	}
@@ -288,56 +301,85 @@ check_number(struct check *c, struct span n)
 	    n.len > 40 ? 40 : (int)n.len, n.at, MIN_INTEGER, MAX_INTEGER);
 }
 
-static int
-check_value(struct check *c, struct span value, int depth, bool in_array)
+static bool
+is_extra(struct span name)
 {
-	struct each e;
+	/* Few names begin with either, and this is asked of all. */
+	return (*name.at == '$' || *name.at == '\\') &&
+	       (name_is(name, "$metadata") || name_is(name, "$version"));
+}
+
+static const char *
+past_between(const char *p)
+{
+	while (is_blank(*p) || *p == ',' || *p == ':')
+		p++;
+	return p;
+}
+
+/* Goes over the text once, nesting and all; *p ends after the value. */
+static int
+check_value(
+    struct check *c, const char **at, const char *end, int depth, bool in_array)
+{
+	const char *p = *at, *stop;
 	size_t bytes;
 
-	switch (json_kind_of(value)) {
-	case JSON_NULL:
-		if (in_array)
-			return refuse(c->f, ARGUMENT_INVALID,
-			    "%s: null is not allowed in an array", c->what);
-		c->has_null = true;
-		return 0;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		c->size += 4;
-		return 0;
-	case JSON_NUMBER:
-		return check_number(c, value);
-	case JSON_STRING:
-		bytes =
-		    string_bytes((struct span){ value.at + 1, value.len - 2 });
+	switch (*p) {
+	case '"':
+		stop = past_string(p);
+		bytes = string_bytes(
+		    (struct span){ p + 1, (size_t)(stop - p) - 2 });
 		c->size += bytes;
+		*at = stop;
 		if (bytes > MAX_STRING)
 			return refuse(c->f, ARGUMENT_INVALID,
 			    "%s: a string value is longer than %d bytes",
 			    c->what, MAX_STRING);
 		return 0;
-	case JSON_ARRAY:
-		for (each_begin(&e, value); each_next(&e);)
-			if (check_value(c, e.value, depth, true))
+	case '[':
+		for (p = past_between(p + 1); *p != ']'; p = past_between(p))
+			if (check_value(c, &p, end, depth, true))
 				return -1;
+		*at = p + 1;
 		return 0;
-	case JSON_OBJECT:
+	case '{':
 		break;
+	default:
+		*at = stop = past_value(p, end);
+		if (*p == 't' || *p == 'f') {
+			c->size += 4;
+			return 0;
+		}
+		if (*p != 'n')
+			return check_number(
+			    c, (struct span){ p, (size_t)(stop - p) });
+		if (in_array)
+			return refuse(c->f, ARGUMENT_INVALID,
+			    "%s: null is not allowed in an array", c->what);
+		c->has_null = true;
+		return 0;
 	}
 	if (depth > MAX_NESTING)
 		return refuse(c->f, ARGUMENT_INVALID,
 		    "%s: objects are nested deeper than %d levels", c->what,
 		    MAX_NESTING);
-	for (each_begin(&e, value); each_next(&e);) {
-		if (depth == 0 && (name_is(e.name, "$metadata") ||
-				      name_is(e.name, "$version"))) {
+	for (p = past_between(p + 1); *p != '}'; p = past_between(p)) {
+		struct span name = { p + 1, 0 };
+
+		stop = past_string(p);
+		name.len = (size_t)(stop - p) - 2;
+		p = past_between(stop);
+		if (depth == 0 && is_extra(name)) {
 			c->has_extra = true;
+			p = past_value(p, end);
 			continue;
 		}
-		if (check_name(c, e.name) ||
-		    check_value(c, e.value, depth + 1, in_array))
+		if (check_name(c, name) ||
+		    check_value(c, &p, end, depth + 1, in_array))
 			return -1;
 	}
+	*at = p + 1;
 	return 0;
 }
 
@@ -346,11 +388,12 @@ section_check(const char *what, struct span value, size_t max,
     bool *needs_cleaning, struct refusal *f)
 {
 	struct check c = { .what = what, .f = f };
+	const char *p = value.at;
 
 	if (json_kind_of(value) != JSON_OBJECT)
 		return refuse(
 		    f, ARGUMENT_INVALID, "%s must be an object", what);
-	if (check_value(&c, value, 0, false))
+	if (check_value(&c, &p, value.at + value.len, 0, false))
 		return -1;
 	if (c.size > max)
 		return refuse(f, ARGUMENT_INVALID,
@@ -424,7 +467,7 @@ add_member(struct buf *out, struct span name)
 static bool
 is_object(struct span value)
 {
-	return value.len && *value.at == '{';
+	return value.at && value.len && *value.at == '{';
 }
 
 static bool

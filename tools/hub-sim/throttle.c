@@ -108,77 +108,13 @@ throttle_free(struct sim *s)
 
 /* ---- which call is what ---- */
 
-/* The quote that ends a string whose text begins at p; NULL: there is none. */
-static const char *
-string_end(const char *p, const char *end)
-{
-	while (p < end) {
-		const char *quote = memchr(p, '"', (size_t)(end - p));
-		const char *back = quote;
-
-		if (!quote)
-			return NULL;
-		while (back > p && back[-1] == '\\')
-			back--;
-		if ((quote - back) % 2 == 0)
-			return quote;
-		p = quote + 1;
-	}
-	return NULL;
-}
-
-/*
- * How many elements an array has, without judging the text: what is no array
- * counts as one.  Most of a body is text in quotes, which memchr() skips.
- */
-static long
-elements(struct span text)
-{
-	const char *p = text.at, *end = text.at + text.len;
-	long count = 0;
-	int depth = 0;
-	bool blank = true;
-
-	for (; p < end; p++) {
-		switch (*p) {
-		case '"':
-			blank = false;
-			p = string_end(p + 1, end);
-			if (!p)
-				return count + 1;
-			break;
-		case '[':
-		case '{':
-			blank = depth == 0;
-			depth++;
-			break;
-		case ']':
-		case '}':
-			depth--;
-			break;
-		case ',':
-			count += depth == 1;
-			break;
-		case ' ':
-		case '\t':
-		case '\r':
-		case '\n':
-			break;
-		default:
-			blank = false;
-		}
-	}
-	return blank || count < 0 ? 1 : count + 1;
-}
-
 static enum op_class
-classify(const struct visit *v, const char *room, long *cost)
+classify(const struct visit *v, const char *room)
 {
 	bool reads = strcmp(v->q->method, "GET") == 0;
 	enum op_class class = OP_FREE;
 	char *id, *word;
 
-	*cost = 1;
 	if (strcmp(room, "twins") == 0)
 		return reads ? OP_TWIN_READ : OP_TWIN_UPDATE;
 	if (strcmp(room, "configurations") == 0)
@@ -193,8 +129,6 @@ classify(const struct visit *v, const char *room, long *cost)
 	word = sim_segment(v->q, 2);
 	if (!id) {
 		class = OP_IDENTITY;
-		if (strcmp(v->q->method, "POST") == 0)
-			*cost = elements(v->q->body);
 	} else if (strcmp(id, "query") == 0 &&
 		   strcmp(v->q->method, "POST") == 0) {
 		class = OP_QUERY;
@@ -287,10 +221,9 @@ refuse_call(struct visit *v, enum op_class class)
 }
 
 bool
-throttle_admit(struct visit *v, const char *room)
+throttle_admit(struct visit *v, const char *room, long cost)
 {
-	long cost;
-	enum op_class class = classify(v, room, &cost);
+	enum op_class class = classify(v, room);
 	struct hub_meter *h = meter_of(v);
 	struct meter *m;
 	double share = (double)(100 - v->s->load) / 100, rate, wait;

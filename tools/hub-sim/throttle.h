@@ -67,11 +67,11 @@ void throttle_free(struct sim *s);
 
 /*
  * Asked once for each call of the data plane, before it is carried out; room
- * is its first path segment.  true: carry it out (v->r->delay_ms may be set:
- * traffic shaping; what it writes is written at once and answered late).
- * false: the reply is a 429.
+ * is its first path segment, cost how many operations it counts for.  true:
+ * carry it out (v->r->delay_ms may be set: traffic shaping; what it writes is
+ * written at once and answered late). false: the reply is a 429.
  */
-bool throttle_admit(struct visit *v, const char *room);
+bool throttle_admit(struct visit *v, const char *room, long cost);
 /*
  * The same for a call of Resource Manager; client is who asks, NULL where
  * nobody knows.  Adds the header that says what is left; false: a 429.

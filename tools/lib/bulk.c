@@ -106,6 +106,7 @@ read_list(struct span list, bool warnings, struct answer *into)
 	for (size_t i = 0; i < a.count; i++) {
 		struct complaint *e = &into->error[into->count++];
 		struct span id, module, code;
+		const char *name;
 		char *word;
 
 		(void)json_scan(a.member[i].value, &one, &fault);
@@ -125,6 +126,10 @@ read_list(struct span list, bool warnings, struct answer *into)
 		e->text = bulk_plain_text(entry_member(
 		    &one, warnings ? "warningStatus" : "errorStatus"));
 		e->says = warnings ? BULK_LOOK : bulk_meaning(e->code);
+		/* Who reads the rejects meets one word for it. */
+		name = hub_error_name(strtol(e->code, NULL, 10));
+		if (*name)
+			(void)snprintf(e->code, sizeof e->code, "%s", name);
 	}
 	json_free(&a);
 	json_free(&one);
