@@ -293,6 +293,37 @@ host=*.azure-devices.net,prob=0.05,count=0,do=cut'
     [ "$(containers)" -eq 0 ]
 }
 
+@test "an answer is lost, late, cut or refused: nothing is begun or done twice" {
+    local spec n=0
+    while read -r spec; do
+        n=$((n + 1))
+        many "x$n-" 20 >"f$n"
+        control DELETE faults
+        control POST faults "$spec"
+        echo "$spec"
+        expect_status 0 by_job <"f$n"
+        echo "$output"
+        has "20 applied" "0 failed"
+        curl -sS "$HUB_SIM_CONTROL/faults" | jq -e '[.. | .done? // empty] | add > 0'
+    done <<END
+host=$HUB.*,method=POST,path=/jobs/create,do=lose
+host=$HUB.*,method=POST,path=/jobs/create,do=half
+host=$HUB.*,method=POST,path=/jobs/create,do=throttle:2
+host=$HUB.*,method=GET,path=/jobs/*,count=3,do=status:500
+host=$HUB.*,method=GET,path=/jobs/*,do=badjson
+host=*.blob.core.windows.net,method=PUT,path=/hubpipe-*,count=3,every=2,do=lose
+host=*.blob.core.windows.net,path=*/devices-*,count=2,do=throttle:3
+host=*.blob.core.windows.net,path=*/errors-*,count=2,do=status:500
+host=*.blob.core.windows.net,method=DELETE,do=lose
+END
+    control DELETE faults
+    cat f[1-9] >all
+    expect_status 0 registry-diff -q all "$HUB"
+    # One job for each, and no container is left.
+    [ "$(hub GET /jobs | jq 'map(select(.type == "import")) | length')" -eq 9 ]
+    [ "$(containers)" -eq 0 ]
+}
+
 @test "a storage account that is none: refused before anything is sent" {
     device a >f.txt
     local good=$STORAGE_ACCT_CONN_STRING
