@@ -105,6 +105,8 @@ write_everything() {
     write_everything
     sim 0 -- 'registry-load <f.txt >out && ./east >now && grep -v "^{\"id\":\"l5\",\"status\"" f.txt | registry-diff - now |
         jq -c "select(.id != \"l5\")" >d; registry-load --audit=a.txt <f.txt'
+    # hub-sim keeps one parent of several: that is said.
+    [ "$(grep -c "of 1 devices with several parents it keeps only the first" <<<"$output")" -eq 2 ]
     has "18 applied (0 were equal already), 0 failed" "18 applied (18 were equal already), 0 failed"
     has_not "does not show theirs"
     [ ! -s out ]
@@ -126,6 +128,19 @@ write_everything() {
         "3 modules of disabled devices are there, but a key does not show theirs"
     wrote_nothing a.txt
     [ "$(jq -r .code again | sort | uniq -c | tr -s ' ')" = " 18 equal" ]
+}
+
+@test "everything under faults, with a key only: one run or two, and the hubs are equal, nobody's key is another" {
+    write_everything
+    { configuration base "$BASE"; configuration layer "$LAYER"; } | sed "s/tags.site='x'/tags.site='nobody'/" >c.txt
+    for fault in lose half status:503 status:429; do
+        sim 0 --fault "host=contoso-east.*,prob=0.15,count=0,do=$fault" -- "$KEY_ONLY"'
+            run() { registry-load -q --retry-delay=0.01 --configurations=c.txt <f.txt >out; }
+            run && ./east --auth=key >now 2>/dev/null; run && jq -c . out'
+        [ -z "$(grep -v '^registry-load: warning\|^registry-dump: warning' <<<"$output")" ] || { echo "$fault: $output"; false; }
+    done
+    sim 0 --fault 'host=contoso-east.*,prob=0.15,count=0,do=lose' -- 'registry-load -q --retry-delay=0.01 <f.txt && ./east >now && { registry-diff f.txt now >d; true; }'
+    [ "$(jq -c . d)" = '{"id":"l5","path":"/parentScopes/1","a":"l3"}' ]
 }
 
 @test "a disabled device that lacks a module is opened with keys that nobody knows, and closed again" {

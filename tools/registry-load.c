@@ -127,6 +127,11 @@ summary(const struct loadrun *l)
 		    "the device can write (registry-diff --reported shows "
 		    "them)",
 		    l->reported);
+	if (l->parents)
+		warn(hub_name(l->hub),
+		    "of %ld devices with several parents it keeps only the "
+		    "first (registry-diff shows them)",
+		    l->parents);
 	if (l->blind)
 		warn(hub_name(l->hub),
 		    "%ld modules of disabled devices are there, but a key "

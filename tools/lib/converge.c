@@ -289,6 +289,7 @@ compare_identity(struct converge *c)
 	}
 	scan(&c->identity, &there);
 	equal = entry_same_identity(&c->rec, c->job.form, c->job.scope, &there);
+	c->result.parents = equal && entry_lacks_parents(c->job.scope, &there);
 	json_free(&there);
 	if (equal)
 		twin_next(c);
@@ -337,6 +338,8 @@ take(struct buf *into, struct http_reply *r)
 static void
 succeeded(struct converge *c, struct http_reply *r)
 {
+	struct json there = { 0 };
+
 	switch (c->stage) {
 	case READ_IDENTITY:
 		take(&c->identity, r);
@@ -348,6 +351,10 @@ succeeded(struct converge *c, struct http_reply *r)
 		break;
 	case WRITE_IDENTITY:
 		c->wrote = true;
+		scan(&r->body, &there);
+		c->result.parents = c->job.form == ENTRY_FULL &&
+				    entry_lacks_parents(c->job.scope, &there);
+		json_free(&there);
 		twin_next(c);
 		break;
 	case ASK_DEVICE:

@@ -23,6 +23,7 @@ struct converge_result {
 	char code[64];
 	struct err err;
 	bool reported; /* reported properties differ; nobody can write them */
+	bool parents;  /* the hub keeps fewer parents than the record has */
 	bool shut;     /* to be locked, and is disabled already: not written */
 	bool blind;    /* (peek) the hub does not show its keys */
 };

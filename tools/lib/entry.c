@@ -553,6 +553,26 @@ entry_same_identity(const struct record *rec, enum entry_form form,
 	       (form == ENTRY_ROOT || same_parent(scope, there));
 }
 
+bool
+entry_lacks_parents(const char *scope, const struct json *there)
+{
+	struct span list = entry_member(there, "parentScopes");
+	struct json_fault fault;
+	struct json a = { 0 };
+	size_t want = 1, have = 0;
+
+	if (!scope || !strchr(scope, ' '))
+		return false;
+	while ((scope = strchr(scope, ' '))) {
+		scope++;
+		want++;
+	}
+	if (list.at && json_scan(list, &a, &fault) == 0 && a.kind == JSON_ARRAY)
+		have = a.count;
+	json_free(&a);
+	return have < want;
+}
+
 enum entry_lock
 entry_lock(const struct record *rec, const struct json *there)
 {

@@ -71,6 +71,9 @@ void entry_twin(
 /* Not for ENTRY_LOCKED, of which entry_lock() tells. */
 bool entry_same_identity(const struct record *rec, enum entry_form form,
     const char *scope, const struct json *there);
+/* Does the hub keep fewer parents than scope names?  Only the first counts as
+ * a difference, since a hub may take no more (CONTRACT 12.3). */
+bool entry_lacks_parents(const char *scope, const struct json *there);
 enum entry_lock entry_lock(const struct record *rec, const struct json *there);
 /* there NULL: a twin that is empty. */
 bool entry_same_twin(const struct record *rec, const struct json *there);

@@ -184,6 +184,7 @@ single_done(const struct converge_result *r, void *ctx)
 	}
 	if (r->shut)
 		ledger_edit(s.l->ledger, s.i)->flags |= LOAD_SHUT;
+	s.l->parents += r->parents && r->end <= CONVERGE_EQUAL;
 	s.l->blind += r->blind && r->end <= CONVERGE_EQUAL;
 	s.l->wrote += r->end == CONVERGE_WROTE;
 	s.l->reported += r->reported && r->end <= CONVERGE_EQUAL;
@@ -453,8 +454,7 @@ loadrun_steps(struct loadrun *l)
 		count_finished(l);
 	if (!l->journal || !loadjournal_complete(l->journal))
 		ask_tier(l);
-	if (!l->journal || !loadjournal_complete(l->journal))
-		job = importjob_open(l);
+	job = importjob_open(l);
 	for (int s = 0; s < LOAD_STEPS && l->stop == DONE; s++) {
 		if (job && (s == 0 || s == LOAD_DEVICES))
 			importjob_round(job, s > 0);
@@ -485,7 +485,6 @@ loadrun_finish(struct loadrun *l)
 	struct ledger *g = l->ledger;
 	struct out *out =
 	    l->rejects && !l->dry_run ? out_open(l->rejects, true) : NULL;
-	struct buf raw = BUF_INIT;
 
 	for (uint32_t i = 0; i < g->count; i++) {
 		enum ledger_state state =
@@ -499,12 +498,9 @@ loadrun_finish(struct loadrun *l)
 			    state == LEDGER_TODO ? "NotTried" : "Unfinished",
 			    "the run was stopped", true);
 		}
-		if (out) {
-			ledger_raw(g, i, &raw);
-			out_span(out, buf_peek(&raw));
-		}
+		if (out)
+			ledger_copy(g, i, out);
 	}
-	buf_wipe(&raw);
 	if (out)
 		out_close(out);
 }

@@ -32,6 +32,7 @@ struct loadrun {
 	long applied, equal, failed, rejected, untried;
 	long reported; /* records whose reported properties did not go over */
 	long no_twin;  /* failed, but for a twin that the tier has not */
+	long parents;  /* devices of which the hub keeps not all parents */
 	long blind; /* modules of disabled devices, whose keys are not shown */
 	bool retry; /* some failure may be cured by trying again */
 
