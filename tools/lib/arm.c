@@ -31,6 +31,7 @@ struct arm {
 	struct http *http;
 	struct cred *cred;
 	bool own_http;
+	bool doubt; /* arm_in_doubt() */
 	const char *subscription;
 };
 
@@ -789,6 +790,7 @@ answered(struct http_reply *r, void *ctx)
 	struct call *c = ctx;
 	jv body;
 
+	c->arm->doubt = r->ambiguous;
 	if (r->status == 0) {
 		c->result = jv_from_err(&r->err);
 		return;
@@ -887,6 +889,12 @@ arm_answer(struct arm *a, jv request)
 	begin(a, &c, request, true);
 	http_drain(a->http);
 	return end(&c);
+}
+
+bool
+arm_in_doubt(const struct arm *a)
+{
+	return a->doubt;
 }
 
 jv

@@ -55,6 +55,8 @@ jv arm_look(struct arm *a, jv request);
 /* The same without waiting: {"status","body","headers":{"location",...}} or
  * invalid when no answer came.  Any HTTP status is an answer. */
 jv arm_answer(struct arm *a, jv request);
+/* May it have been carried out although no good answer came? */
+bool arm_in_doubt(const struct arm *a);
 
 /* Many at once (-j), results in the order of requests: each what arm_call
  * gives, but a failure is {"failed":{"status","http","code","text"}}, since

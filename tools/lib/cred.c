@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -309,27 +311,40 @@ from_managed(struct cred *c, const char *audience, struct err *e)
 	return rc;
 }
 
-static void
-read_all(int fd, struct buf *into)
+/* false: it does not come to an end in the time that is left. */
+static bool
+read_all(const struct cred *c, int fd, struct buf *into)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	char part[4096];
-	ssize_t n;
+	bool end = false;
 
-	while (
-	    (n = read(fd, part, sizeof part)) > 0 || (n < 0 && errno == EINTR))
+	while (!end) {
+		double left = http_left(c->http);
+		int ready =
+		    poll(&p, 1, left < 1e6 ? (int)(left * 1000) + 1 : -1);
+		ssize_t n;
+
+		if (ready == 0)
+			break;
+		n = ready < 0 ? -1 : read(fd, part, sizeof part);
 		if (n > 0)
 			buf_add(into, part, (size_t)n);
+		end = n == 0 || (n < 0 && errno != EINTR);
+	}
 	OPENSSL_cleanse(part, sizeof part);
+	return end;
 }
 
 /* Runs az; its stdout as JSON.  Its stderr goes to nobody: what it says there
  * is for a person at az. */
 static jv
-run_az(char *const argv[], struct err *e)
+run_az(const struct cred *c, char *const argv[], struct err *e)
 {
 	posix_spawn_file_actions_t fa;
 	struct buf out = BUF_INIT;
 	int fd[2], rc, status = 0;
+	bool late;
 	pid_t pid;
 	jv result;
 
@@ -353,8 +368,10 @@ run_az(char *const argv[], struct err *e)
 		    rc == ENOENT ? "not installed" : strerror(rc));
 		return jv_invalid();
 	}
-	read_all(fd[0], &out);
+	late = !read_all(c, fd[0], &out);
 	(void)close(fd[0]);
+	if (late)
+		(void)kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	result = WIFEXITED(status) && WEXITSTATUS(status) == 0
@@ -363,7 +380,8 @@ run_az(char *const argv[], struct err *e)
 	buf_wipe(&out);
 	if (!jv_is_valid(result)) {
 		jv_free(result);
-		(void)err_set(e, REMOTE_REFUSED, "az", "not logged in");
+		(void)err_set(e, late ? REMOTE_RETRY : REMOTE_REFUSED, "az",
+		    late ? "no answer in time" : "not logged in");
 		return jv_invalid();
 	}
 	return result;
@@ -394,7 +412,7 @@ from_az(struct cred *c, const char *audience, struct err *e)
 	char *argv[] = { (char[]){ "az" }, (char[]){ "account" },
 		(char[]){ "get-access-token" }, (char[]){ "--resource" },
 		resource, (char[]){ "--output" }, (char[]){ "json" }, NULL };
-	jv answer = run_az(argv, e);
+	jv answer = run_az(c, argv, e);
 	char *text;
 
 	free(resource);
@@ -436,7 +454,8 @@ get_token(struct cred *c, const char *audience, struct err *e)
 		c->method = CLI;
 		return 0;
 	}
-	return err_set(e, REMOTE_REFUSED, NULL,
+	return err_set(e,
+	    az.status == REMOTE_RETRY ? REMOTE_RETRY : REMOTE_REFUSED, NULL,
 	    "not logged in: environment: AZURE_TENANT_ID, AZURE_CLIENT_ID and "
 	    "AZURE_CLIENT_SECRET are not all set; managed identity: %s; "
 	    "az: %s (set these variables, or run 'az login')",
@@ -486,7 +505,7 @@ cred_subscription(struct cred *c)
 		return value;
 	if (c->subscription || c->prefix)
 		return c->subscription;
-	answer = run_az(argv, &e);
+	answer = run_az(c, argv, &e);
 	if (!jv_is_valid(answer))
 		return NULL;
 	c->subscription = text_member(answer, "id");

@@ -50,6 +50,7 @@ struct item {
 	struct curl_slist *head;
 	CURLcode result;
 	double first, sent, due;
+	double limit;            /* of this try */
 	double paced_at;         /* by the clock of its pace */
 	int throttles, failures; /* so far, each with its own back-off */
 	int sends;               /* within one try: libcurl repeats by itself */
@@ -74,6 +75,7 @@ struct http {
 	struct curl_slist *connect_to;
 	const char *ca;
 	double timeout, delay, max_time;
+	double until; /* monotonic; 0: none: http_until() */
 	int audit;
 	bool grumbled; /* has told about the retries */
 };
@@ -103,17 +105,6 @@ long
 http_jobs(void)
 {
 	return jobs;
-}
-
-static double
-seconds(const char *option, const char *text)
-{
-	char *end;
-	double s = strtod(text, &end);
-
-	if (end == text || *end || !isfinite(s) || s < 0 || s > 1e6)
-		usage("--%s: '%s' is not a number of seconds", option, text);
-	return s;
 }
 
 /* ADDR:PORT, with brackets around an IPv6 address, and nothing else: what
@@ -174,11 +165,11 @@ http_open(void)
 
 	if (jobs < 1 || jobs > MAX_JOBS)
 		usage("--jobs: %ld is not between 1 and %d", jobs, MAX_JOBS);
-	h->timeout = seconds("timeout", timeout_text);
+	h->timeout = opt_seconds("timeout", timeout_text);
 	if (h->timeout <= 0)
 		usage("--timeout: must be more than 0");
-	h->delay = delay_text ? seconds("retry-delay", delay_text) : -1;
-	h->max_time = seconds("retry-max-time", max_text);
+	h->delay = delay_text ? opt_seconds("retry-delay", delay_text) : -1;
+	h->max_time = opt_seconds("retry-max-time", max_text);
 	TAILQ_INIT(&h->queued);
 	TAILQ_INIT(&h->waiting);
 	TAILQ_INIT(&h->ended);
@@ -198,6 +189,18 @@ http_open(void)
 	(void)curl_multi_setopt(
 	    h->multi, CURLMOPT_MAXCONNECTS, jobs < 8 ? 16L : 2 * jobs);
 	return h;
+}
+
+void
+http_until(struct http *h, double s)
+{
+	h->until = s > 0 ? now() + s : 0;
+}
+
+double
+http_left(const struct http *h)
+{
+	return h->until > 0 ? larger(h->until - now(), 0) : INFINITY;
 }
 
 /* One header line, without CR LF.  A new status line begins a new head: what
@@ -262,6 +265,8 @@ make_easy(struct http *h)
 	if (!c)
 		die(LOCAL_FAILURE, NULL, "out of memory");
 	(void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	/* A name that nobody resolves holds us no longer than the timeout. */
+	(void)curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(
 	    c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -421,12 +426,13 @@ start(struct http *h, struct item *it)
 	(void)curl_easy_setopt(c, CURLOPT_WRITEDATA, it);
 	(void)curl_easy_setopt(c, CURLOPT_PREREQDATA, it);
 	(void)curl_easy_setopt(c, CURLOPT_PRIVATE, it);
-	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS,
-	    (long)((it->r.timeout > 0 ? it->r.timeout : h->timeout) * 1000) +
-		1);
+	it->limit = smaller(
+	    it->r.timeout > 0 ? it->r.timeout : h->timeout, http_left(h));
+	(void)curl_easy_setopt(
+	    c, CURLOPT_TIMEOUT_MS, (long)(it->limit * 1000) + 1);
 	(void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
-	    it->r.timeout > 0 && it->r.timeout * 1000 < CONNECT_MS
-		? (long)(it->r.timeout * 1000) + 1
+	    (it->r.timeout > 0 || h->until > 0) && it->limit * 1000 < CONNECT_MS
+		? (long)(it->limit * 1000) + 1
 		: (long)CONNECT_MS);
 	if (msg_verbose()) {
 		struct buf url = BUF_INIT;
@@ -841,7 +847,7 @@ read_answer(struct http *h, struct item *it, bool *sure, bool *hope)
 		*hope = false;
 	else if (it->result == CURLE_OPERATION_TIMEDOUT)
 		err_set(&r->err, REMOTE_RETRY, name, "no answer within %.0f s",
-		    it->r.timeout > 0 ? it->r.timeout : h->timeout);
+		    ceil(it->limit));
 	else
 		err_set(&r->err, REMOTE_RETRY, name, "%s", reason(it->result));
 	if (it->result == CURLE_COULDNT_RESOLVE_HOST &&
@@ -857,10 +863,11 @@ again(struct http *h, struct item *it, bool sure, double *wait)
 	int s = r->status;
 
 	*wait = 0;
+	/* It was not heard at all. */
+	if (s == 401 && it->r.authorize && !it->refused && http_left(h) > 0)
+		return it->refused = true;
 	if (it->r.no_retry)
 		return false;
-	if (s == 401 && it->r.authorize && !it->refused)
-		return it->refused = true;
 	if (s == 429)
 		*wait = wait_throttled(h, it);
 	else if (s == 409 && it->r.retry_conflict && r->body.at &&
@@ -873,7 +880,7 @@ again(struct http *h, struct item *it, bool sure, double *wait)
 		*wait = wait_failed(h, it);
 	} else
 		return false;
-	return !given_up(h, it, *wait);
+	return !given_up(h, it, *wait) && *wait < http_left(h);
 }
 
 /* The pace learns what became of its call; who waits for it may go now. */

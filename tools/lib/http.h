@@ -75,7 +75,8 @@ struct http_request {
 	enum http_repeat repeat;
 	bool retry_conflict; /* 409 of a hub in transition (409002): repeat */
 	bool expect_json;    /* a 2xx without a body is half an answer */
-	bool no_retry;       /* the first answer, or none, is the last */
+	bool no_retry;       /* the first answer, or none, is the last; but a
+			      * token that is refused is renewed once */
 	double timeout;      /* seconds for one attempt; 0: --timeout */
 	double delay;        /* seconds before it is sent first */
 	http_authorize *authorize; /* NULL: none */
@@ -106,6 +107,13 @@ void http_close(struct http *h);
 /* Seconds that the answer asks us to wait (x-ms-retry-after-ms, Retry-After
  * in seconds or as a date); -1 when it does not. */
 double http_retry_after(const struct http_reply *r);
+
+/*
+ * What is asked from now on ends within so many seconds, with its login and
+ * its repetitions; 0: no such end.  How much of it is left; infinite without.
+ */
+void http_until(struct http *h, double seconds);
+double http_left(const struct http *h);
 
 /* Sleeps, but callbacks of requests in flight go on. */
 void http_sleep(struct http *h, double seconds);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,6 +125,17 @@ set_number(const struct opt *o, const char *value)
 		usage("--%s: '%s' is not a whole number", o->name, value);
 }
 
+double
+opt_seconds(const char *option, const char *value)
+{
+	char *end;
+	double s = strtod(value, &end);
+
+	if (end == value || *end || !isfinite(s) || s < 0 || s > 1e6)
+		usage("--%s: '%s' is not a number of seconds", option, value);
+	return s;
+}
+
 static void
 set_option(const struct opt *o, const char *value)
 {
@@ -138,6 +150,9 @@ set_option(const struct opt *o, const char *value)
 		break;
 	case OPT_KIND_NUMBER:
 		set_number(o, value);
+		break;
+	case OPT_KIND_SECONDS:
+		*(double *)o->into = opt_seconds(o->name, value);
 		break;
 	case OPT_KIND_CHOICE:
 		set_choice(o, value);

@@ -26,6 +26,7 @@ enum opt_kind {
 	OPT_KIND_FLAG,
 	OPT_KIND_TEXT,
 	OPT_KIND_NUMBER,
+	OPT_KIND_SECONDS,
 	OPT_KIND_LIST,
 	OPT_KIND_CHOICE,
 	OPT_KIND_GROUP,
@@ -54,6 +55,11 @@ struct opt {
 #define OPT_NUMBER(letter, name, arg, into, help)              \
 	{                                                      \
 		OPT_KIND_NUMBER, letter, name, arg, into, help \
+	}
+/* double: at least 0, with decimals or without; anything else is BAD_USAGE. */
+#define OPT_SECONDS(letter, name, into, help)                         \
+	{                                                             \
+		OPT_KIND_SECONDS, letter, name, "SECONDS", into, help \
 	}
 /* struct opt_list: one more value each time. */
 #define OPT_LIST(letter, name, arg, into, help)              \
@@ -92,6 +98,9 @@ struct tool {
  * argv, which may be reordered.  Does not return when the line is wrong.
  */
 int tool_start(const struct tool *tool, int argc, char *argv[]);
+
+/* Such a value; dies with BAD_USAGE.  option: its name, for the message. */
+double opt_seconds(const char *option, const char *value);
 
 /* After something like --help: stdout is flushed and checked, status DONE. */
 _Noreturn void tool_end(void);

@@ -1,6 +1,7 @@
 /* progress.c: a bar on a terminal, JSON for machines; see progress.h. */
 #include "progress.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,9 @@ static enum { NONE, BAR, JSON } mode;
 static const char *what;
 static long done, total;
 static double throttled, began, shown;
+static double takes, passed; /* of a clock */
+static bool is_clock;
+static char word[32];
 static double (*expected)(void *ctx);
 static void *expected_ctx;
 
@@ -50,6 +54,45 @@ time_left(double rate)
 	return total > done && rate > 0 ? (double)(total - done) / rate : 0;
 }
 
+/* "3:07"; malloc is too much for it. */
+static const char *
+minutes(double s, char text[24])
+{
+	long n = (long)s;
+
+	(void)snprintf(text, 24, "%ld:%02ld", n / 60, n % 60);
+	return text;
+}
+
+static void
+show_clock(double elapsed, bool last)
+{
+	char bar[21] = "                    ", a[24], b[24], c[24];
+	double t = passed + elapsed, left = takes > t ? takes - t : 0;
+
+	if (mode == JSON) {
+		fprintf(stderr,
+		    "{\"what\":\"%s\",\"state\":\"%s\",\"elapsed\":%.1f,"
+		    "\"expected\":%.0f,\"left\":%.0f,\"last\":%s}\n",
+		    what, word, t, takes, last ? 0 : left,
+		    last ? "true" : "false");
+		return;
+	}
+	for (int i = 0; i < 20 && takes > 0 && i < t * 20 / takes; i++)
+		bar[i] = '#';
+	if (takes <= 0)
+		fprintf(stderr, "\r%s: %s: %s so far\033[K", msg_tool(), word,
+		    minutes(t, a));
+	else if (left > 0)
+		fprintf(stderr, "\r%s: [%s] %s: %s of about %s, %s left\033[K",
+		    msg_tool(), bar, word, minutes(t, a), minutes(takes, b),
+		    minutes(left, c));
+	else
+		fprintf(stderr,
+		    "\r%s: [%s] %s: %s, longer than the expected %s\033[K",
+		    msg_tool(), bar, word, minutes(t, a), minutes(takes, b));
+}
+
 static void
 show_bar(double elapsed, double rate)
 {
@@ -85,6 +128,8 @@ show(bool last)
 	shown = t;
 	if (mode == BAR && last)
 		fprintf(stderr, "\r\033[K");
+	else if (is_clock)
+		show_clock(elapsed, last);
 	else if (mode == BAR)
 		show_bar(elapsed, rate);
 	else
@@ -101,10 +146,34 @@ void
 progress_begin(const char *name, long count)
 {
 	what = name;
+	is_clock = false;
 	total = count;
 	done = 0;
 	throttled = 0;
 	began = shown = now();
+}
+
+void
+progress_begin_clock(const char *name, double expects, double before)
+{
+	progress_begin(name, 0);
+	is_clock = true;
+	takes = expects;
+	passed = before;
+	word[0] = '\0';
+}
+
+void
+progress_clock(const char *state)
+{
+	size_t n = 0;
+
+	/* It comes from the service, and goes to a terminal. */
+	for (; *state && n < sizeof word - 1; state++)
+		if (isalnum((unsigned char)*state))
+			word[n++] = *state;
+	word[n] = '\0';
+	show(false);
 }
 
 void

@@ -13,6 +13,14 @@ void progress_mode(const char *mode);
  * progress_end(): "devices", "operations". */
 void progress_begin(const char *what, long total);
 
+/*
+ * The same for a step that is told by the clock: how many seconds it should
+ * take (0: nobody knows), and how many had passed when we came.  state: a word
+ * for what goes on now; call it often.
+ */
+void progress_begin_clock(const char *what, double expected, double passed);
+void progress_clock(const char *state);
+
 /* Who knows better than the count so far how many seconds are left (less than
  * 0: nobody); NULL: nobody does.  ctx is borrowed. */
 void progress_expect(double (*left)(void *ctx), void *ctx);
