@@ -1,5 +1,5 @@
 # dump-select: some of a hub: --where, --limit; and the filters of share/jq.
-# shellcheck shell=bash disable=SC2016 # $ in what hub-sim's shell evaluates
+# shellcheck shell=bash disable=SC2016,SC2089,SC2090 # $ in what hub-sim's shell evaluates
 
 load helper
 

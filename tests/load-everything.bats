@@ -137,7 +137,7 @@ write_everything() {
         sim 0 --fault "host=contoso-east.*,prob=0.15,count=0,do=$fault" -- "$KEY_ONLY"'
             run() { registry-load -q --retry-delay=0.01 --configurations=c.txt <f.txt >out; }
             run && ./east --auth=key >now 2>/dev/null; run && jq -c . out'
-        [ -z "$(grep -v '^registry-load: warning\|^registry-dump: warning' <<<"$output")" ] || { echo "$fault: $output"; false; }
+        ! grep -v '^registry-load: warning\|^registry-dump: warning' <<<"$output" || { echo "by $fault"; false; }
     done
     sim 0 --fault 'host=contoso-east.*,prob=0.15,count=0,do=lose' -- 'registry-load -q --retry-delay=0.01 <f.txt && ./east >now && { registry-diff f.txt now >d; true; }'
     [ "$(jq -c . d)" = '{"id":"l5","path":"/parentScopes/1","a":"l3"}' ]
