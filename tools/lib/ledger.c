@@ -2,19 +2,18 @@
 #include "ledger.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "out.h"
-
 enum {
-	WRITE_AT = 1 << 18,
+	WRITE_AT = 1 << 16,
 	PER_PAGE = 64, /* entries */
 	KEY_BYTES = 16,
-	IN_MEMORY = 256, /* pages: far more than hands out pointers at a time */
+	IN_MEMORY = 128, /* pages: far more than hands out pointers at a time */
 	ABSENT = IN_MEMORY,
 };
 
@@ -357,6 +356,26 @@ ledger_raw(struct ledger *l, uint32_t index, struct buf *into)
 	read_at(l->fd, into->at, e->length, e->offset);
 	into->len = e->length;
 	into->at[into->len] = '\0';
+}
+
+void
+ledger_copy(struct ledger *l, uint32_t index, struct out *out)
+{
+	const struct ledger_entry *e = ledger_at(l, index);
+	char piece[16 * 1024];
+
+	if (l->pending.len)
+		flush(l);
+	for (uint32_t done = 0; done < e->length;) {
+		size_t n = e->length - done;
+
+		if (n > sizeof piece)
+			n = sizeof piece;
+		read_at(l->fd, piece, n, e->offset + done);
+		out_add(out, piece, n);
+		done += (uint32_t)n;
+	}
+	OPENSSL_cleanse(piece, sizeof piece);
 }
 
 void

@@ -12,6 +12,7 @@
 #include "buf.h"
 #include "lines.h"
 #include "msg.h"
+#include "out.h"
 
 #define LEDGER_NONE UINT32_MAX
 
@@ -75,6 +76,8 @@ void ledger_key(const char *id, const char *module, uint64_t key[2]);
 /* The line as it came in; without its end for ledger_text(). */
 void ledger_raw(struct ledger *l, uint32_t index, struct buf *into);
 void ledger_text(struct ledger *l, uint32_t index, struct buf *into);
+/* As it came in, of any length, in pieces. */
+void ledger_copy(struct ledger *l, uint32_t index, struct out *out);
 void ledger_close(struct ledger *l);
 
 #endif
