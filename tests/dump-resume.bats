@@ -15,9 +15,9 @@ END
     cat >kill_until_done <<'END'
 ms=40 n=0 status=137
 while [ $status -eq 137 ]; do
-    n=$((n + 1)) ms=$((ms + 3))
+    n=$((n + 1)) ms=$((ms + 3 + ms / 20))
     [ ! -e d.txt ] || cmp -s want.txt d.txt || exit 99 # not complete, and there
-    status=$(exec 2>err; timeout -s KILL "0.$(printf %03d $ms)" "$@" >out; echo $?)
+    status=$(exec 2>err; timeout -s KILL $((ms / 1000)).$(printf %03d $((ms % 1000))) "$@" >out; echo $?)
 done
 grep -v HUBPIPE_CONNECT_TO err
 echo "$n runs"

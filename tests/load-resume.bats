@@ -11,8 +11,8 @@ setup() {
     cat >kill_until_done <<'END'
 ms=40 n=0 status=137
 while [ $status -eq 137 ]; do
-    n=$((n + 1)) ms=$((ms + 3))
-    status=$(exec 2>err; timeout -s KILL "0.$(printf %03d $ms)" "$@" <f.txt >out; echo $?)
+    n=$((n + 1)) ms=$((ms + 3 + ms / 20))
+    status=$(exec 2>err; timeout -s KILL $((ms / 1000)).$(printf %03d $((ms % 1000))) "$@" <f.txt >out; echo $?)
 done
 grep -v HUBPIPE_CONNECT_TO err
 echo "$n runs"
