@@ -14,4 +14,4 @@ _hubpipe()
 }
 
 complete -F _hubpipe hub-export tmpl-rewrite key-inject tmpl-deploy \
-    registry-dump registry-edit registry-load registry-diff hub-sim
+    registry-dump registry-edit registry-load registry-diff hub-failover hub-sim
