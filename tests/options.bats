@@ -43,7 +43,7 @@ sim() {
         run hub-sim --from "$ROOT/examples/contoso.json" --registry <(printf '%s\n' \
             '{"id":"one","status":"enabled","authentication":{"type":"certificateAuthority"}}') -- \
             bash -c 'export H=$IOTHUB_CONN_STRING; unset IOTHUB_CONN_STRING
-            registry-load '$option' --expect=2 --confirm=contoso env:H <del >out; echo "status $?"
+            registry-load '$option' --max-delete=1 --no-undo --expect=2 --confirm=contoso env:H <del >out; echo "status $?"
             registry-dump -q env:H | wc -l'
         echo "$output"
         case $option in
