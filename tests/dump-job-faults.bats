@@ -55,10 +55,7 @@ load dumpjob
     job_end hold
     hub POST /jobs/create "{\"type\":\"export\",\"outputBlobContainerUri\":\"$(container jobs)\"}" >/dev/null
     registry-dump --via=job -o a.txt 2>err 3>&- &
-    for ((i = 0; i < 200; i++)); do
-        grep -q 'waits until' err && break
-        sleep 0.02
-    done
+    wait_said err 'waits until'
     run cat err
     has 'waits until another job is over (export job'
     job_end release
@@ -107,11 +104,11 @@ load dumpjob
 
 @test "a SAS that ends while the job runs" {
     export STORAGE_ACCT_CONN_STRING
-    STORAGE_ACCT_CONN_STRING="AccountName=contosowestdata;SharedAccessSignature=$(account_sas rwdlac "$(date -u -d '+4 seconds' +%FT%TZ)")"
+    STORAGE_ACCT_CONN_STRING="AccountName=contosowestdata;SharedAccessSignature=$(account_sas rwdlac "$(date -u -d '+6 seconds' +%FT%TZ)")"
     job_end hold
     registry-dump --via=job -o a.txt 2>err 3>&- &
     wait_begun
-    sleep 4.2
+    sleep 6
     job_end release
     ended $!
     [ "$status" -eq 6 ]

@@ -81,7 +81,7 @@ load dumpjob
     has "export job $id goes on by itself"
     hub GET "/jobs/$id" | jq -e '.status | . == "running" or . == "enqueued"'
     registry-dump --via=job --cancel-on-interrupt -o a.txt 2>err 3>&- &
-    sleep 0.5
+    wait_said err 'goes on with'
     kill -TERM $!
     ended $!
     [ "$status" -eq 5 ]

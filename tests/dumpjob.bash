@@ -55,6 +55,17 @@ wait_begun() {
     return 1
 }
 
+# Until a file has these words.
+wait_said() {
+    local i
+    for ((i = 0; i < 400; i++)); do
+        grep -q "$2" "$1" && return
+        sleep 0.02
+    done
+    cat "$1"
+    return 1
+}
+
 # The status of what ran in the background.
 ended() {
     status=0
