@@ -444,8 +444,9 @@ look(struct importjob *j, bool probes)
 			    step_of(j, e) != *s)
 				continue;
 			loadrun_single(l, i);
+			loadrun_tick(l);
 		}
-		http_drain(l->http);
+		loadrun_drain(l);
 	}
 }
 
@@ -519,6 +520,7 @@ settle_all(struct importjob *j)
 		ledger_edit(g, i)->flags &= (uint16_t)~SENT;
 		loadrun_settle(j->l, i, LEDGER_APPLIED, tried_of(e));
 	}
+	loadrun_tick(j->l);
 }
 
 static void
