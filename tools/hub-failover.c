@@ -9,22 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "arm.h"
 #include "ask.h"
 #include "doc.h"
 #include "failplan.h"
+#include "failreport.h"
 #include "failwatch.h"
 #include "interrupt.h"
 #include "opt.h"
 #include "out.h"
 #include "turns.h"
 
+/* The hour runs from an end that the service saw, not we. */
+enum { MARGIN = 120 };
+
 static bool dry_run, back, wait_for, ignore_limits;
 static const char *group, *to, *confirm, *journal, *report;
-static long check_timeout = 20, every = 5, give_up = 4 * 3600;
+static double check_timeout = 20, every = 5, give_up = 4 * 3600;
 
 static const struct opt opts[] = {
 	OPT_FLAG('n', "dry-run", &dry_run,
@@ -39,11 +41,11 @@ static const struct opt opts[] = {
 	    "wait until the service will permit it, by its known rules"),
 	OPT_FLAG(0, "ignore-limits", &ignore_limits,
 	    "leave it to the service to refuse a move that comes too soon"),
-	OPT_NUMBER(0, "check-timeout", "SECONDS", &check_timeout,
+	OPT_SECONDS(0, "check-timeout", &check_timeout,
 	    "all questions beforehand take at most SECONDS (default 20)"),
-	OPT_NUMBER(0, "every", "SECONDS", &every,
-	    "look at the hub every SECONDS (default 5)"),
-	OPT_NUMBER(0, "give-up", "SECONDS", &give_up,
+	OPT_SECONDS(
+	    0, "every", &every, "look at the hub every SECONDS (default 5)"),
+	OPT_SECONDS(0, "give-up", &give_up,
 	    "watch for SECONDS at most (default 14400)"),
 	OPT_TEXT(0, "journal", "FILE", &journal,
 	    "what was done before (default ~/.local/state/hubpipe/"
@@ -64,121 +66,55 @@ static const struct tool tool = {
 	.operands_max = 1,
 };
 
-/* ---- what is known ---- */
-
-/* By the service's clock: its rules go by that. */
-static double
-now(const struct failplan *p)
-{
-	return (double)time(NULL) + p->skew;
-}
-
-static char *
-minutes(double seconds)
-{
-	return seconds < 90 ? xasprintf("%.0f s", seconds)
-			    : xasprintf("%.0f min", ceil(seconds / 60));
-}
-
-static jv
-text_or_null(const char *text)
-{
-	return text ? jv_string(text) : jv_null();
-}
-
-/* What a manual failover loses (CONTRACT 6). */
-static jv
-losses(void)
-{
-	static const char *const what[][2] = {
-		{ "identity registry and twins",
-		    "what was written in the last 0 to 5 minutes" },
-		{ "cloud-to-device messages, parent jobs", "all" },
-		{ "device-to-cloud messages, feedback", "all unread" },
-		{ "offsets that readers have stored", "all" },
-	};
-	jv all = jv_array();
-
-	for (size_t i = 0; i < sizeof what / sizeof *what; i++)
-		all = jv_array_append(all,
-		    jv_put(jv_put(jv_object(), "data", jv_string(what[i][0])),
-			"lost", jv_string(what[i][1])));
-	return all;
-}
-
-static jv
-plan_as_json(const struct failplan *p, double allowed)
-{
-	jv plan = jv_put(jv_object(), "hub", jv_string(p->name));
-	char at[32];
-
-	plan = jv_put(plan, "id", jv_string(p->id));
-	plan = jv_put(plan, "state", text_or_null(p->state));
-	plan = jv_put(plan, "from", text_or_null(p->from));
-	plan = jv_put(plan, "to", jv_string(p->to));
-	plan = jv_put(plan, "paired", text_or_null(p->paired));
-	plan = jv_put(plan, "devices",
-	    p->devices < 0 ? jv_null() : jv_number(p->devices));
-	plan = jv_put(
-	    plan, "expectedSeconds", jv_number(ceil(failplan_expected(p))));
-	turns_time(allowed, at);
-	plan = jv_put(
-	    plan, "allowedFrom", allowed > 0 ? jv_string(at) : jv_null());
-	plan = jv_put(plan, "endpoint", failplan_endpoint(p));
-	plan = jv_put(plan, "consumerGroups", jv_copy(p->groups));
-	plan = jv_put(plan, "today", turns_of(journal, p->id));
-	return jv_put(plan, "losses", losses());
-}
-
-static void
-tell_plan(const struct failplan *p)
-{
-	char *expected = minutes(failplan_expected(p));
-	char *devices = p->devices < 0 ? xstrdup("an unknown number of")
-				       : xasprintf("%.0f", p->devices);
-
-	note("'%s': %s in %s, %s devices; to %s in about %s (10 min to 2 h)",
-	    p->name, p->state ? p->state : "of unknown state",
-	    p->from ? p->from : "an unknown region", devices, p->to, expected);
-	note("lost will be: up to 5 min of registry and twins, all unread "
-	     "messages, all stored offsets");
-	if (fabs(p->skew) > 300)
-		warn(p->name,
-		    "the clock of this machine is %.0f s %s the service's",
-		    fabs(p->skew), p->skew > 0 ? "behind" : "ahead of");
-	free(expected);
-	free(devices);
-}
-
 /* ---- may it, and shall it ---- */
 
-/* Until the rules that are known permit it; dies when that is later. */
+static jv
+turns(const struct failplan *p)
+{
+	return turns_of(journal, p->id);
+}
+
+/* When it is permitted by the rules that are known; 0: now. */
+static double
+allowed(const struct failplan *p, char **why)
+{
+	return turns_allowed(
+	    turns(p), failplan_now(p), p->to, p->home ? p->home : "", why);
+}
+
+/* Waits until they permit it, or somebody else has done it; dies when it is
+ * later and nobody waits. */
 static void
 keep_to_limits(struct failplan *p, struct arm *a)
 {
-	double allowed;
+	double from, told = 0;
 	char *why, at[32], *left;
 
-	for (;;) {
-		allowed = turns_allowed(turns_of(journal, p->id), now(p), p->to,
-		    p->home ? p->home : "", &why);
-		if (allowed <= 0)
-			return;
-		turns_time(allowed, at);
-		left = minutes(allowed - now(p));
+	while ((from = allowed(p, &why)) > 0) {
+		turns_time(from, at);
+		left = failreport_minutes(from - failplan_now(p));
 		if (!wait_for)
 			die(ANSWER_NO, p->name,
 			    "%s: not before %s, in %s (--wait waits, "
 			    "--ignore-limits asks the service all the same)",
 			    why, at, left);
-		note("'%s': %s: waiting until %s, %s", p->name, why, at, left);
+		from += MARGIN;
+		if (from > told + MARGIN)
+			note("'%s': %s: waiting until %s, %s", p->name, why, at,
+			    left);
+		told = from;
 		free(why);
 		free(left);
-		/* In short pieces: clocks are put right, hubs move. */
-		http_sleep(arm_http(a), fmin(allowed - now(p), (double)every));
-		if (interrupt_seen())
-			interrupt_die();
-		(void)failplan_look(p, a, (double)check_timeout);
+		while (failplan_now(p) < from) {
+			/* In short pieces: clocks are put right, hubs move. */
+			http_sleep(
+			    arm_http(a), fmin(from - failplan_now(p), every));
+			if (interrupt_seen())
+				interrupt_die();
+			(void)failplan_look(p, a, check_timeout);
+			if (failplan_is_there(p) || failplan_under_way(p))
+				return;
+		}
 	}
 }
 
@@ -192,109 +128,55 @@ be_sure(const struct failplan *p)
 	if (confirm && strcasecmp(confirm, p->name) != 0)
 		usage("--confirm names '%s', but the hub is '%s'", confirm,
 		    p->name);
-	if (confirm)
+	/* A region that nobody has named has to be agreed to. */
+	if (confirm && (to || back))
 		return;
-	question = xasprintf("fail '%s' over to %s?", p->name, p->to);
+	question = xasprintf("fail '%s' over from %s to %s?", p->name,
+	    p->from ? p->from : "its region", p->to);
 	if (!ask_name(question, p->name))
 		die(BAD_USAGE, p->name, "not confirmed (--confirm=%s)",
 		    p->name);
 	free(question);
 }
 
+/* ---- doing it ---- */
+
 static void
-record(const struct failplan *p, const char *event, const char *from,
-    const char *operation)
+record(const struct failwatch *w, const char *event, const char *from)
 {
+	const struct failplan *p = w->plan;
+	char *endpoint = NULL;
 	struct err e;
 
-	if (turns_add(
-		journal, now(p), p->id, event, from, p->to, operation, &e))
+	if (jv_get_kind(w->endpoint[0]) == JV_KIND_OBJECT)
+		endpoint =
+		    jv_dup_string(jv_at(jv_copy(w->endpoint[0]), "endpoint"));
+	if (turns_add(journal, failplan_now(p), p->id, event, from, p->to,
+		w->operation, endpoint, &e))
 		warn_err(&e);
+	free(endpoint);
 }
 
-/* ---- what happened ---- */
-
-static jv
-seconds(double s)
-{
-	return s < 0 ? jv_null() : jv_number(floor(s * 10 + 0.5) / 10);
-}
-
-static void
-write_report(
-    const struct failwatch *w, const char *from, const char *result, bool whole)
+/* The request, or what is known of one that others have made. */
+static enum status
+begin(struct failwatch *w, const char *from, struct err *e)
 {
 	const struct failplan *p = w->plan;
-	jv r = jv_put(jv_object(), "hub", jv_string(p->name)), t = jv_object();
-	char at[32];
 
-	if (!report)
-		return;
-	turns_time(now(p), at);
-	r = jv_put(r, "id", jv_string(p->id));
-	r = jv_put(r, "ended", jv_string(at));
-	r = jv_put(r, "result", jv_string(result));
-	r = jv_put(r, "from", text_or_null(from));
-	r = jv_put(r, "to", jv_string(p->to));
-	r = jv_put(
-	    r, "locations", jv_path(jv_copy(p->hub), "properties.locations"));
-	r = jv_put(r, "watchedFromItsStart", whole ? jv_true() : jv_false());
-	t = jv_put(t, "endpointMoved", seconds(w->moved));
-	t = jv_put(t, "active", seconds(w->active));
-	t = jv_put(t, "operation", seconds(w->over));
-	t = jv_put(t, "dns", seconds(w->dns));
-	t = jv_put(t, "firstCall", seconds(w->data));
-	r = jv_put(r, "seconds", t);
-	r = jv_put(r, "endpointBefore", jv_copy(w->endpoint[0]));
-	r = jv_put(r, "endpointAfter", jv_copy(w->endpoint[1]));
-	r = jv_put(r, "addressesBefore", jv_copy(w->address[0]));
-	r = jv_put(r, "addressesAfter", jv_copy(w->address[1]));
-	r = jv_put(r, "consumerGroups", jv_copy(p->groups));
-	r = jv_put(
-	    r, "devices", p->devices < 0 ? jv_null() : jv_number(p->devices));
-	(void)doc_write(r, report, false);
-}
-
-static void
-tell_time(const char *what, double s)
-{
-	if (s < 0)
-		note("  %-22s not seen", what);
-	else
-		note("  %-22s %.1f s", what, s);
-}
-
-static void
-tell_end(const struct failwatch *w)
-{
-	const struct failplan *p = w->plan;
-	char *before =
-	    jv_dup_string(jv_at(jv_copy(w->endpoint[0]), "endpoint"));
-	char *after = jv_dup_string(jv_at(jv_copy(w->endpoint[1]), "endpoint"));
-
-	note("'%s': is Active in %s; after the start:", p->name, p->from);
-	tell_time("endpoint moved", w->moved);
-	tell_time("Active", w->active);
-	tell_time("operation over", w->over);
-	tell_time("other address in DNS", w->dns);
-	tell_time("first call answered", w->data);
-	if (before && after && strcmp(before, after) != 0) {
-		note("its built-in endpoint was %s", before);
-		note("                   and is %s", after);
-		note("what reads it must be restarted with the new name and "
-		     "without its old offsets; consumer groups:");
-		if (jv_get_kind(p->groups) == JV_KIND_ARRAY)
-			jv_array_foreach(p->groups, i, name) {
-				note("  %s", jv_string_peek(name)
-						 ? jv_string_peek(name)
-						 : "?");
-				jv_free(name);
-			}
-		else
-			note("  not known");
+	if (failplan_under_way(p)) {
+		failwatch_resume(
+		    w, turns_open(turns(p), failplan_now(p), p->to));
+		note("'%s': a failover is under way; watching it", p->name);
+		return DONE;
 	}
-	free(before);
-	free(after);
+	record(w, "asked", from);
+	if (failwatch_ask(w, e)) {
+		w->began = 0;
+		record(w, "failed", from);
+		return e->status;
+	}
+	record(w, "begun", from);
+	return DONE;
 }
 
 static enum status
@@ -303,66 +185,59 @@ carry_out(struct failplan *p, struct arm *a)
 	struct failwatch w = { .arm = a,
 		.plan = p,
 		.out = out_open(NULL, false),
-		.every = (double)every,
-		.give_up = (double)give_up };
-	bool begin = !failplan_under_way(p);
+		.every = every,
+		.give_up = give_up };
 	char *from = p->from ? xstrdup(p->from) : NULL;
-	enum status status = DONE;
+	const char *result = "failed";
+	enum status status;
 	struct err e;
 
 	failwatch_start(&w);
 	interrupt_catch(60);
-	if (begin) {
-		record(p, "asked", from, NULL);
-		if (failwatch_ask(&w, &e)) {
-			record(p, "failed", from, NULL);
-			status = e.status;
-		} else {
-			record(p, "begun", from, w.operation);
-		}
-	} else {
-		note("'%s': a failover is under way; watching it", p->name);
-		w.operation =
-		    turns_operation(turns_of(journal, p->id), now(p), p->to);
-	}
+	status = begin(&w, from, &e);
 	if (status == DONE) {
 		status = failwatch_run(&w, &e);
-		if (status != REMOTE_RETRY)
-			record(
-			    p, status == DONE ? "done" : "failed", from, NULL);
+		if (status != REMOTE_RETRY) {
+			/* By the newest clock: the hour runs from now. */
+			(void)failplan_look(p, a, check_timeout);
+			record(&w, status == DONE ? "done" : "failed", from);
+		} else
+			result = "unknown";
 	}
-	write_report(&w, from,
-	    status == DONE           ? "done"
-	    : status == REMOTE_RETRY ? "unknown"
-				     : "failed",
-	    begin);
 	if (status == DONE)
-		tell_end(&w);
-	else
-		warn_err(&e);
+		result = "done";
+	if (report)
+		(void)doc_write(
+		    failreport_end(&w, from, result), report, false);
+	if (status == DONE)
+		failreport_tell_end(&w, from);
 	out_close(w.out);
 	failwatch_end(&w);
 	free(from);
+	if (status != DONE && interrupt_seen())
+		warn_err(&e);
+	else if (status != DONE)
+		die_err(&e);
 	return status;
 }
 
 /* Everything that has to be known is known; -n ends here. */
 static enum status
-show_plan(const struct failplan *p)
+show_plan(const struct failplan *p, double from, const char *why)
 {
-	char *why = NULL;
-	double allowed = turns_allowed(turns_of(journal, p->id), now(p), p->to,
-	    p->home ? p->home : "", &why);
 	struct err e;
 
-	(void)doc_write(plan_as_json(p, allowed), NULL, false);
+	(void)doc_write(failreport_plan(p, turns(p), from), NULL, false);
 	if (failplan_is_there(p))
 		note("'%s': is in %s already", p->name, p->to);
-	else if (!failplan_under_way(p) && failplan_veto(p, &e))
+	else if (failplan_under_way(p))
+		note("'%s': a failover is under way", p->name);
+	else if (failplan_veto(p, !ignore_limits, &e))
 		die_err(&e);
-	else if (allowed > 0 && !ignore_limits)
-		warn(p->name, "%s", why);
-	free(why);
+	else if (from > 0 && !ignore_limits) {
+		warn(p->name, "not now: %s", why);
+		return ANSWER_NO;
+	}
 	return DONE;
 }
 
@@ -371,18 +246,55 @@ move(struct failplan *p, struct arm *a)
 {
 	struct err e;
 
-	if (failplan_is_there(p)) {
-		note("'%s': is in %s already; nothing to do", p->name, p->to);
-		return DONE;
-	}
-	if (!failplan_under_way(p)) {
-		if (failplan_veto(p, &e))
+	if (!failplan_is_there(p) && !failplan_under_way(p)) {
+		if (failplan_veto(p, !ignore_limits, &e))
 			die_err(&e);
 		be_sure(p);
 		if (!ignore_limits)
 			keep_to_limits(p, a);
 	}
+	if (failplan_is_there(p)) {
+		note("'%s': is in %s already; nothing to do", p->name, p->to);
+		return DONE;
+	}
+	if (!failplan_under_way(p) && failplan_veto(p, !ignore_limits, &e))
+		die_err(&e);
 	return carry_out(p, a);
+}
+
+/* What is known of it, and where it shall go; dies when it is not there. */
+static void
+look_around(struct failplan *p, struct arm *a, const char *hub)
+{
+	char *region = to ? xstrdup(to) : NULL;
+	struct err e;
+
+	if (failplan_ask(p, a, hub, group, check_timeout, !dry_run, &e))
+		die_err(&e);
+	if (p->hidden && !p->from) {
+		/* Only who has begun it knows that it may be hiding. */
+		jv turn = turns_open(turns(p), failplan_now(p), NULL);
+		bool ours = jv_get_kind(turn) == JV_KIND_OBJECT;
+
+		if (ours && !region)
+			region = jv_dup_string(jv_at(jv_copy(turn), "to"));
+		jv_free(turn);
+		if (!ours)
+			die(ANSWER_NO, p->name,
+			    "no such hub%s%s (one that is being failed over "
+			    "may hide for some minutes)",
+			    group ? " in resource group " : "",
+			    group ? group : "");
+	}
+	if (!region && !back && p->from) {
+		if (!p->paired)
+			die(ANSWER_NO, p->name,
+			    "has no paired region: it cannot be failed over");
+		region = xstrdup(p->paired);
+	}
+	if (failplan_target(p, region, &e))
+		die_err(&e);
+	free(region);
 }
 
 int
@@ -392,23 +304,25 @@ main(int argc, char *argv[])
 	struct failplan p;
 	struct arm *a;
 	enum status status;
-	struct err e;
+	double from;
+	char *why;
 
 	if (!argv[operand])
 		usage("which hub?");
-	if (!to == !back)
+	if (to && back)
+		usage("--to and --back exclude each other");
+	if (!to && !back && !ask_possible())
 		usage("where to? (--to=LOCATION or --back)");
-	if (!every)
-		usage("--every=0: one second is the least");
+	if (every < 0.01 || check_timeout < 0.01)
+		usage("--every, --check-timeout: must be more than 0");
 	if (!journal)
 		journal = turns_file();
 	a = arm_open();
-	if (failplan_ask(&p, a, argv[operand], group, (double)check_timeout,
-		!dry_run, &e) ||
-	    failplan_target(&p, back ? NULL : to, &e))
-		die_err(&e);
-	tell_plan(&p);
-	status = dry_run ? show_plan(&p) : move(&p, a);
+	look_around(&p, a, argv[operand]);
+	from = allowed(&p, &why);
+	failreport_tell_plan(&p, turns(&p), from);
+	status = dry_run ? show_plan(&p, from, why) : move(&p, a);
+	free(why);
 	failplan_free(&p);
 	arm_close(a);
 	interrupt_die();

@@ -8,15 +8,30 @@
 
 #include "msg.h"
 
+static FILE *
+terminal(void)
+{
+	/* stdin is the work; a run that logs its messages is nobody's. */
+	return isatty(STDERR_FILENO) && !msg_quiet() ? fopen("/dev/tty", "r+e")
+						     : NULL;
+}
+
+bool
+ask_possible(void)
+{
+	FILE *tty = terminal();
+
+	if (tty)
+		(void)fclose(tty);
+	return tty != NULL;
+}
+
 bool
 ask_name(const char *question, const char *name)
 {
 	char line[256] = "";
-	FILE *tty = NULL;
+	FILE *tty = terminal();
 
-	/* stdin is the work; a run that logs its messages is nobody's. */
-	if (isatty(STDERR_FILENO) && !msg_quiet())
-		tty = fopen("/dev/tty", "r+e");
 	if (!tty)
 		return false;
 	(void)fprintf(tty, "%s; type '%s' to go on: ", question, name);

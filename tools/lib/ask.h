@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 
+/* Is there a person at a terminal? */
+bool ask_possible(void);
+
 /* Does the person at the terminal type that name?  false where nobody sits. */
 bool ask_name(const char *question, const char *name);
 

@@ -13,13 +13,22 @@
 
 #define HUB_TYPE "Microsoft.Devices/IotHubs"
 
-static double
-seconds_now(void)
+enum {
+	SKEW = 5, /* seconds: less is the grain of the header */
+	PROBE = 20,
+};
+
+/* From there on hubs can be failed over (CONTRACT 6). */
+static const char first_day[] = "2017-05-18";
+
+double
+failplan_now(const struct failplan *p)
 {
 	struct timespec t;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9 +
+	       (p->skew > SKEW || p->skew < -SKEW ? p->skew : 0);
 }
 
 /* One try, which may take so long. */
@@ -85,27 +94,11 @@ take_clock(struct failplan *p, jv answer)
 	free(date);
 }
 
-int
-failplan_look(struct failplan *p, struct arm *a, double seconds)
+static void
+take_hub(struct failplan *p, jv hub)
 {
-	jv answer = arm_answer(
-	    a, within(arm_request("GET", ARM_API_HUB, jv_null(), "%s", p->id),
-		   seconds));
-	int status;
-
-	if (!jv_is_valid(answer)) {
-		jv_free(answer);
-		return -1;
-	}
-	take_clock(p, jv_copy(answer));
-	status = (int)jv_number_value(jv_at(jv_copy(answer), "status"));
-	answer = jv_at(answer, "body");
-	if (status != 200 || jv_get_kind(answer) != JV_KIND_OBJECT) {
-		jv_free(answer);
-		return status == 404 ? 0 : -1;
-	}
 	jv_free(p->hub);
-	p->hub = answer;
+	p->hub = hub;
 	take(&p->state, text_at(jv_copy(p->hub), "properties.state"));
 	take(&p->home, text_at(jv_copy(p->hub), "location"));
 	if (p->home) {
@@ -115,17 +108,95 @@ failplan_look(struct failplan *p, struct arm *a, double seconds)
 			take(&p->home, known);
 	}
 	take_locations(p);
-	return 1;
+}
+
+static int
+look(struct failplan *p, struct arm *a, double seconds)
+{
+	jv answer = arm_answer(
+	    a, within(arm_request("GET", ARM_API_HUB, jv_null(), "%s", p->id),
+		   seconds));
+	int status;
+
+	if (!jv_is_valid(answer)) {
+		(void)err_from_jv(&p->silence, answer);
+		return -1;
+	}
+	take_clock(p, jv_copy(answer));
+	status = (int)jv_number_value(jv_at(jv_copy(answer), "status"));
+	answer = jv_at(answer, "body");
+	if (status == 200 && jv_get_kind(answer) == JV_KIND_OBJECT) {
+		take_hub(p, answer);
+		return 1;
+	}
+	if (jv_get_kind(answer) == JV_KIND_OBJECT) {
+		jv error = arm_error(answer);
+		char *text = arm_error_text(jv_copy(error));
+
+		(void)err_set(&p->silence, arm_status(status, error), p->name,
+		    "HTTP %d: %s", status, text);
+		free(text);
+	} else {
+		jv_free(answer);
+		(void)err_set(
+		    &p->silence, REMOTE_RETRY, p->name, "HTTP %d", status);
+	}
+	return status == 404 ? 0 : -1;
+}
+
+int
+failplan_look(struct failplan *p, struct arm *a, double seconds)
+{
+	int there;
+
+	http_until(arm_http(a), seconds);
+	there = look(p, a, seconds);
+	http_until(arm_http(a), 0);
+	return there;
+}
+
+/* Looks for it in a subscription; what a list says of it is taken too. */
+static int
+find_it(struct failplan *p, struct arm *a, const char *scope, struct err *e)
+{
+	jv found = arm_list(a, within(arm_request("GET", ARM_API_HUB, jv_null(),
+					  "%s/providers/" HUB_TYPE, scope),
+				   http_left(arm_http(a))));
+
+	if (!jv_is_valid(found)) {
+		(void)err_from_jv(e, found);
+		if (e->status == REMOTE_RETRY)
+			(void)err_set(e, REMOTE_RETRY, p->name,
+			    "nobody says where it is (give -g GROUP, or its "
+			    "resource id: then it need not be looked for)");
+		return -1;
+	}
+	jv_array_foreach(found, i, hub) {
+		char *id = text_at(jv_copy(hub), "id");
+
+		if (id &&
+		    jv_string_is_nocase(jv_at(jv_copy(hub), "name"), p->name)) {
+			take(&p->id, xstrdup(id));
+			take(&p->name, text_at(jv_copy(hub), "name"));
+			take_hub(p, jv_copy(hub));
+		}
+		free(id);
+		jv_free(hub);
+	}
+	jv_free(found);
+	return 0;
 }
 
 /* Its id, asked for only where it cannot be written down. */
 static int
 name_it(struct failplan *p, struct arm *a, const char *operand,
-    const char *group, double seconds, struct err *e)
+    const char *group, struct err *e)
 {
 	const char *suffix = cloud_get("hubSuffix"), *sub;
 	size_t n = strlen(operand), m = strlen(suffix);
-	jv id, found;
+	char *scope;
+	int rc;
+	jv id;
 
 	if (*operand == '/') {
 		id = arm_id_parse(operand);
@@ -158,29 +229,13 @@ name_it(struct failplan *p, struct arm *a, const char *operand,
 		    sub, group, p->name);
 		return 0;
 	}
-	found = arm_list(
-	    a, within(arm_request("GET", ARM_API_HUB, jv_null(),
-			  "/subscriptions/%s/providers/" HUB_TYPE, sub),
-		   seconds));
-	if (!jv_is_valid(found)) {
-		(void)err_from_jv(e, found);
-		if (e->status == REMOTE_RETRY)
-			(void)err_set(e, REMOTE_RETRY, operand,
-			    "nobody says where it is (give -g GROUP, or its "
-			    "resource id: then it need not be looked for)");
-		return -1;
-	}
-	jv_array_foreach(found, i, hub) {
-		if (!p->id &&
-		    jv_string_is_nocase(jv_at(jv_copy(hub), "name"), p->name))
-			p->id = text_at(jv_copy(hub), "id");
-		jv_free(hub);
-	}
-	jv_free(found);
-	if (p->id)
-		return 0;
-	return err_set(e, ANSWER_NO, p->name,
-	    "no such hub in subscription '%s' (-s names another)", sub);
+	scope = xasprintf("/subscriptions/%s", sub);
+	rc = find_it(p, a, scope, e);
+	free(scope);
+	if (rc == 0 && !p->id)
+		return err_set(e, ANSWER_NO, p->name,
+		    "no such hub in subscription '%s' (-s names another)", sub);
+	return rc;
 }
 
 static bool
@@ -207,11 +262,23 @@ member_of_all(jv list, const char *name)
 	return out;
 }
 
+/* The answer to one of them: null where there is none. */
+static jv
+taken(jv answers, int i, const char *member)
+{
+	jv one = jv_array_get(answers, i);
+
+	if (!has_failed(jv_copy(one)))
+		return jv_at(one, member);
+	jv_free(one);
+	return jv_null();
+}
+
 /* What the calls that may block later say now, all at once. */
 static void
 ask_rest(struct failplan *p, struct arm *a, double seconds, bool secrets)
 {
-	jv calls = jv_array(), answers, one;
+	jv answers, n, calls = jv_array();
 
 	calls = jv_array_append(
 	    calls, within(arm_request("GET", ARM_API_HUB, jv_null(),
@@ -228,53 +295,76 @@ ask_rest(struct failplan *p, struct arm *a, double seconds, bool secrets)
 				      "repeat", jv_true()),
 			       seconds));
 	answers = arm_all(a, calls);
-	one = jv_array_get(jv_copy(answers), 0);
-	if (!has_failed(jv_copy(one))) {
-		jv n = jv_at(jv_copy(one), "totalDeviceCount");
-
-		if (jv_get_kind(n) == JV_KIND_NUMBER)
-			p->devices = jv_number_value(n);
+	n = taken(jv_copy(answers), 0, "totalDeviceCount");
+	if (jv_get_kind(n) == JV_KIND_NUMBER)
+		p->devices = jv_number_value(n);
+	jv_free(n);
+	n = taken(jv_copy(answers), 1, "value");
+	if (jv_get_kind(n) == JV_KIND_ARRAY) {
+		jv_free(p->groups);
+		p->groups = member_of_all(n, "name");
+	} else
 		jv_free(n);
-	}
-	jv_free(one);
-	one = jv_array_get(jv_copy(answers), 1);
-	if (!has_failed(jv_copy(one)))
-		p->groups = member_of_all(jv_at(jv_copy(one), "value"), "name");
-	jv_free(one);
 	if (secrets) {
-		one = jv_array_get(jv_copy(answers), 2);
-		if (!has_failed(jv_copy(one)))
-			p->keys = jv_at(jv_copy(one), "value");
-		jv_free(one);
+		n = taken(jv_copy(answers), 2, "value");
+		if (jv_get_kind(n) == JV_KIND_ARRAY) {
+			jv_free(p->keys);
+			p->keys = n;
+		} else
+			jv_free(n);
 	}
 	jv_free(answers);
+}
+
+void
+failplan_rest(struct failplan *p, struct arm *a)
+{
+	http_until(arm_http(a), PROBE);
+	ask_rest(p, a, PROBE, jv_get_kind(p->keys) == JV_KIND_NULL);
+	http_until(arm_http(a), 0);
+}
+
+static int
+ask_all(struct failplan *p, struct arm *a, const char *operand,
+    const char *group, bool secrets, struct err *e)
+{
+	struct http *h = arm_http(a);
+	int known;
+
+	if (name_it(p, a, operand, group, e))
+		return -1;
+	/* Half of the time for the first question leaves some for the rest. */
+	known = look(p, a, http_left(h) / 2);
+	p->hidden = known == 0;
+	if (p->hidden && !p->from) {
+		char *end = strcasestr(p->id, "/resourceGroups/"), *scope;
+		struct err ignored;
+
+		/* It may hide: lists are made elsewhere. */
+		scope = xstrndup(p->id, (size_t)(end - p->id));
+		(void)find_it(p, a, scope, &ignored);
+		free(scope);
+	}
+	/* These would hang now; they are asked for when it is over. */
+	if (known != 0 && !failplan_under_way(p))
+		ask_rest(p, a, http_left(h), secrets);
+	return 0;
 }
 
 int
 failplan_ask(struct failplan *p, struct arm *a, const char *operand,
     const char *group, double seconds, bool secrets, struct err *e)
 {
-	double end = seconds_now() + seconds;
-	int known;
+	int rc;
 
 	*p = (struct failplan){ .hub = jv_null(),
 		.groups = jv_null(),
 		.keys = jv_null(),
 		.devices = -1 };
-	if (name_it(p, a, operand, group, seconds, e))
-		return -1;
-	/* Half of the time for the first question leaves some for the rest. */
-	known = failplan_look(p, a, (end - seconds_now()) / 2);
-	if (known == 0 && !group)
-		return err_set(e, ANSWER_NO, p->name, "no such hub");
-	if (known == 0)
-		return err_set(e, ANSWER_NO, p->name,
-		    "no such hub in resource group '%s' (or it is being failed "
-		    "over and hides)",
-		    group);
-	if (end - seconds_now() >= 1)
-		ask_rest(p, a, end - seconds_now(), secrets);
-	return 0;
+	http_until(arm_http(a), seconds);
+	rc = ask_all(p, a, operand, group, secrets, e);
+	http_until(arm_http(a), 0);
+	return rc;
 }
 
 static char *
@@ -309,6 +399,10 @@ failplan_target(struct failplan *p, const char *region, struct err *e)
 	if (region && !known)
 		return err_set(e, BAD_USAGE, region, "no such region");
 	if (!p->from) { /* the hub was not answered for */
+		if (!known && p->hidden)
+			return err_set(e, ANSWER_NO, p->name,
+			    "no such hub (or it is being failed over and "
+			    "hides: --to names the region)");
 		if (!known)
 			return err_set(e, REMOTE_RETRY, p->name,
 			    "nobody says where it is now (--to names the "
@@ -317,9 +411,6 @@ failplan_target(struct failplan *p, const char *region, struct err *e)
 		p->to_name = display_name(known);
 		return 0;
 	}
-	if (!known && !p->paired)
-		return err_set(e, ANSWER_NO, p->name,
-		    "has no paired region: it cannot be failed over");
 	if (!known)
 		known = xstrdup(p->home && strcasecmp(p->from, p->home) != 0
 				    ? p->home
@@ -352,23 +443,33 @@ failplan_is_there(const struct failplan *p)
 bool
 failplan_under_way(const struct failplan *p)
 {
-	return p->state && strcasecmp(p->state, "FailingOver") == 0;
+	return p->hidden ||
+	       (p->state && strcasecmp(p->state, "FailingOver") == 0);
 }
 
 int
-failplan_veto(const struct failplan *p, struct err *e)
+failplan_veto(const struct failplan *p, bool limits, struct err *e)
 {
 	char *sku = text_at(jv_copy(p->hub), "sku.name");
+	char *made = text_at(jv_copy(p->hub), "systemData.createdAt");
 	int rc = 0;
 
-	if (sku && strcasecmp(sku, "F1") == 0)
-		rc = err_set(e, ANSWER_NO, p->name,
-		    "is a free hub (F1): these cannot be failed over");
-	else if (p->state && strcasecmp(p->state, "Active") != 0)
+	if (p->state && strcasecmp(p->state, "Active") != 0)
 		rc = err_set(e, ANSWER_NO, p->name,
 		    "is %s, not Active: it cannot be failed over now",
 		    p->state);
+	else if (limits && sku && strcasecmp(sku, "F1") == 0)
+		rc = err_set(e, ANSWER_NO, p->name,
+		    "is a free hub (F1): these cannot be failed over "
+		    "(--ignore-limits asks the service all the same)");
+	else if (limits && made && strlen(made) >= 10 &&
+		 strncmp(made, first_day, 10) < 0)
+		rc = err_set(e, ANSWER_NO, p->name,
+		    "was made on %.10s: hubs older than %s cannot be failed "
+		    "over (--ignore-limits asks the service all the same)",
+		    made, first_day);
 	free(sku);
+	free(made);
 	return rc;
 }
 

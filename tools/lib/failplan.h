@@ -15,13 +15,16 @@ struct failplan {
 	char *name, *id;
 
 	/* Known when the hub was answered for; otherwise null or 0. */
-	jv hub;            /* the resource */
-	char *state;       /* "Active", "FailingOver", ... */
-	char *from;        /* short name of its primary location */
-	char *paired;      /* of its secondary; NULL: it has none */
-	char *paired_name; /* as the hub spells it: "East US" */
-	char *home;        /* where it was made: the resource's location */
-	double skew;       /* seconds by which the service's clock is ahead */
+	jv hub;             /* the resource */
+	char *state;        /* "Active", "FailingOver", ... */
+	char *from;         /* short name of its primary location */
+	char *paired;       /* of its secondary; NULL: it has none */
+	char *paired_name;  /* as the hub spells it: "East US" */
+	char *home;         /* where it was made: the resource's location */
+	double skew;        /* seconds by which the service's clock is ahead */
+	bool hidden;        /* Resource Manager says that there is none, but
+			     * it may be under way */
+	struct err silence; /* why the last look was not answered */
 
 	/* Where it shall go: failplan_target(). */
 	char *to;      /* short name */
@@ -53,12 +56,19 @@ int failplan_look(struct failplan *p, struct arm *a, double seconds);
  */
 int failplan_target(struct failplan *p, const char *region, struct err *e);
 
+/* Asks again for what may be unknown, when the hub is back. */
+void failplan_rest(struct failplan *p, struct arm *a);
+/* Seconds since 1970, by the service's clock where it is known: its rules go
+ * by that. */
+double failplan_now(const struct failplan *p);
+
 /* Is it there already? */
 bool failplan_is_there(const struct failplan *p);
 /* Is one under way? */
 bool failplan_under_way(const struct failplan *p);
-/* Why the service would surely refuse, as far as it is known: -1 with *e. */
-int failplan_veto(const struct failplan *p, struct err *e);
+/* Why the service would surely refuse, as far as it is known: -1 with *e.
+ * limits: also for what is but documented: its tier, its age. */
+int failplan_veto(const struct failplan *p, bool limits, struct err *e);
 
 /* Seconds that the documentation lets expect (CONTRACT 6). */
 double failplan_expected(const struct failplan *p);

@@ -1,6 +1,7 @@
 /* failwatch.c: a failover under way; see failwatch.h. */
 #include "failwatch.h"
 
+#include <math.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "hub.h"
 #include "interrupt.h"
 #include "progress.h"
+#include "turns.h"
 
 /* Seconds. */
 enum {
@@ -23,18 +25,24 @@ enum {
 	PROBE = 10,    /* for one call of the data plane */
 	PATIENCE = 600 /* for all that comes after it is Active */
 };
-enum { SURE = 5 }; /* looks that agree */
+enum {
+	SURE = 5,  /* looks that agree, after an answer that was lost */
+	TWICE = 2, /* the same after one that refuses */
+};
 
 struct watch {
 	struct failwatch *w;
-	double began, last; /* monotonic */
-	jv shown;           /* the last line, without its time */
-	char *first;        /* the endpoint at the start */
-	int silent;         /* looks without an answer, in a row */
-	int quiet;          /* looks that saw nothing happen */
-	bool hid;           /* under way, or not to be found, was seen */
-	bool refused;       /* the data plane does not let us in */
-	jv failure;         /* what the operation said */
+	double began;  /* monotonic: when we came */
+	double passed; /* seconds that it had been under way then */
+	double stamp;  /* time of the last line */
+	jv shown;      /* the last line, without its time */
+	char *first;   /* the endpoint at the start */
+	int silent;    /* looks without an answer, in a row */
+	int quiet;     /* looks that saw nothing happen */
+	bool hid;      /* under way, or not to be found, was seen */
+	bool refused;  /* the data plane does not let us in */
+	bool asked;    /* for what was unknown */
+	jv failure;    /* what the operation said */
 };
 
 static double
@@ -44,6 +52,18 @@ monotonic(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static bool
+is_place(const struct failplan *p, const char *region)
+{
+	return p->from && strcasecmp(p->from, region) == 0;
+}
+
+static bool
+is_active(const struct failplan *p)
+{
+	return p->state && strcasecmp(p->state, "Active") == 0;
 }
 
 /* -- names ---------------------------------------------------------------- */
@@ -95,6 +115,9 @@ resolve(const struct failplan *p)
 	struct timespec wait = { .tv_sec = NAME };
 	jv found = jv_null();
 
+	/* Names that are not looked up are led elsewhere. */
+	if (getenv("HUBPIPE_CONNECT_TO"))
+		return found;
 	if (!pending) {
 		hints.ai_socktype = SOCK_STREAM;
 		pending = xcalloc(1, sizeof *pending);
@@ -168,7 +191,9 @@ answers(struct watch *t)
 
 	r.no_retry = true;
 	r.timeout = PROBE;
+	http_until(arm_http(t->w->arm), PROBE);
 	http_one(arm_http(t->w->arm), &r, &reply);
+	http_until(arm_http(t->w->arm), 0);
 	status = reply.status;
 	http_reply_free(&reply);
 	hub_close(hub);
@@ -192,46 +217,49 @@ or_null(const char *text)
 	return text ? jv_string(text) : jv_null();
 }
 
+/* {"time",...}: by the service's clock, and never back. */
+static void
+print(struct watch *t, jv line)
+{
+	struct buf b = BUF_INIT, rest = BUF_INIT;
+	double at = failplan_now(t->w->plan);
+	char text[32];
+
+	if (at < t->stamp)
+		at = t->stamp;
+	t->stamp = at;
+	turns_time(at, text);
+	text[strlen(text) - 1] = '\0'; /* Z */
+	buf_printf(&b, "{\"time\":\"%s.%03dZ\",", text,
+	    (int)((at - floor(at)) * 1000));
+	doc_compact(line, &rest);
+	buf_add(&b, rest.at + 1, rest.len - 1);
+	if (b.at[b.len - 1] != '\n')
+		buf_char(&b, '\n');
+	out_span(t->w->out, buf_peek(&b));
+	out_flush(t->w->out);
+	buf_free(&rest);
+	buf_free(&b);
+}
+
 /* One line for each thing that is new. */
 static void
 show(struct watch *t, const char *state)
 {
 	const struct failplan *p = t->w->plan;
-	char *endpoint = endpoint_of(p), time_text[40];
-	struct timespec now;
-	struct tm tm;
-	struct buf b = BUF_INIT;
+	char *endpoint = endpoint_of(p);
 	jv line = jv_put(jv_object(), "state", or_null(state));
-	size_t n;
 
 	line = jv_put(line, "endpoint", or_null(endpoint));
 	line = jv_put(line, "location", or_null(p->from));
+	free(endpoint);
 	if (jv_equal(jv_copy(line), jv_copy(t->shown))) {
 		jv_free(line);
-		free(endpoint);
 		return;
 	}
 	jv_free(t->shown);
 	t->shown = jv_copy(line);
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)gmtime_r(&now.tv_sec, &tm);
-	n = strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(time_text + n, sizeof time_text - n, ".%03ldZ",
-	    now.tv_nsec / 1000000);
-	buf_printf(&b, "{\"time\":\"%s\",", time_text);
-	{
-		struct buf rest = BUF_INIT;
-
-		doc_compact(line, &rest);
-		buf_add(&b, rest.at + 1, rest.len - 1);
-		buf_free(&rest);
-	}
-	if (b.at[b.len - 1] != '\n')
-		buf_char(&b, '\n');
-	out_span(t->w->out, buf_peek(&b));
-	out_flush(t->w->out);
-	buf_free(&b);
-	free(endpoint);
+	print(t, line);
 }
 
 /* Does the operation say that it has ended?  1 well, -1 not well, 0 no. */
@@ -243,9 +271,11 @@ operation(struct watch *t)
 
 	if (!t->w->operation)
 		return 0;
+	http_until(arm_http(t->w->arm), LOOK);
 	answer = arm_answer(t->w->arm,
 	    jv_put(arm_request("GET", NULL, jv_null(), "%s", t->w->operation),
 		"limit", jv_number(LOOK)));
+	http_until(arm_http(t->w->arm), 0);
 	if (!jv_is_valid(answer)) {
 		jv_free(answer);
 		return 0;
@@ -269,18 +299,6 @@ operation(struct watch *t)
 	return said;
 }
 
-static bool
-is_place(const struct failplan *p, const char *region)
-{
-	return p->from && strcasecmp(p->from, region) == 0;
-}
-
-static bool
-is_active(const struct failplan *p)
-{
-	return p->state && strcasecmp(p->state, "Active") == 0;
-}
-
 /* Whose state is that of a failover that did not work. */
 static bool
 has_failed(const struct failplan *p)
@@ -288,11 +306,35 @@ has_failed(const struct failplan *p)
 	return p->state && strcasecmp(p->state, "FailoverFailed") == 0;
 }
 
+static double
+elapsed(const struct watch *t)
+{
+	return t->passed + monotonic() - t->began;
+}
+
 static void
 mark(struct watch *t, double *when)
 {
 	if (*when < 0)
-		*when = monotonic() - t->began;
+		*when = elapsed(t);
+}
+
+/* Another address, or less or more of them. */
+static void
+look_up(struct watch *t)
+{
+	struct failwatch *w = t->w;
+	jv now = resolve(w->plan);
+
+	if (jv_get_kind(now) != JV_KIND_ARRAY) {
+		jv_free(now);
+		return;
+	}
+	if (jv_get_kind(w->address[0]) == JV_KIND_ARRAY &&
+	    !jv_equal(jv_copy(now), jv_copy(w->address[0])))
+		mark(t, &w->dns);
+	jv_free(w->address[1]);
+	w->address[1] = now;
 }
 
 /* One turn: the hub, its operation, and when it is back its name and data. */
@@ -306,7 +348,9 @@ turn(struct watch *t)
 
 	t->silent = there < 0 ? t->silent + 1 : 0;
 	if (t->silent == 3)
-		note("'%s': nobody answers; watching on", p->name);
+		note("'%s': no answer: %s; watching on", p->name,
+		    p->silence.text);
+	p->hidden = there == 0 || (there < 0 && p->hidden);
 	if (there == 0)
 		show(t, "NotFound");
 	else if (there > 0)
@@ -321,52 +365,51 @@ turn(struct watch *t)
 		mark(t, &w->over);
 	if (there > 0 && is_active(p) && is_place(p, p->to))
 		mark(t, &w->active);
-	if (w->active >= 0 && w->dns < 0) {
-		jv now = resolve(p);
-
-		if (jv_get_kind(now) == JV_KIND_ARRAY &&
-		    jv_get_kind(w->address[0]) == JV_KIND_ARRAY &&
-		    !jv_equal(jv_copy(now), jv_copy(w->address[0])))
-			mark(t, &w->dns);
-		jv_free(w->address[1]);
-		w->address[1] = now;
-	}
+	if (w->dns < 0)
+		look_up(t);
+	/* What could not be asked while it was under way. */
+	if (w->active >= 0 && !t->asked &&
+	    (jv_get_kind(p->groups) == JV_KIND_NULL ||
+		jv_get_kind(p->keys) == JV_KIND_NULL))
+		failplan_rest(p, w->arm);
+	t->asked |= w->active >= 0;
 	if (w->active >= 0 && w->data < 0 && !t->refused && answers(t))
 		mark(t, &w->data);
 	return said;
 }
 
-static double
-left(void *ctx)
-{
-	struct watch *t = ctx;
-
-	return failplan_expected(t->w->plan) - (monotonic() - t->began);
-}
-
+/* So that the bar moves, and a signal is seen soon. */
 static void
 pause_for(struct watch *t, double seconds)
 {
-	double now;
+	const struct failplan *p = t->w->plan;
+	double until = monotonic() + seconds, left = seconds;
 
-	http_sleep(arm_http(t->w->arm), seconds);
-	now = monotonic();
-	progress_add((long)(now - t->began) - (long)(t->last - t->began));
-	t->last = now;
+	while (left > 0 && !interrupt_seen()) {
+		progress_clock(t->silent   ? "NoAnswer"
+			       : p->hidden ? "NotFound"
+			       : p->state  ? p->state
+					   : "Unknown");
+		http_sleep(arm_http(t->w->arm), left < 0.5 ? left : 0.5);
+		left = until - monotonic();
+	}
 }
 
 static void
 begin(struct watch *t, struct failwatch *w)
 {
-	double now = monotonic();
+	double since = w->began > 0 ? failplan_now(w->plan) - w->began : 0;
 
 	*t = (struct watch){ .w = w,
-		.began = now,
-		.last = now,
+		.began = monotonic(),
+		.passed = since > 0 ? since : 0,
 		.shown = jv_null(),
 		.failure = jv_null(),
-		.first =
-		    jv_dup_string(jv_at(jv_copy(w->endpoint[0]), "endpoint")) };
+		.hid = failplan_under_way(w->plan) };
+	if (jv_get_kind(w->endpoint[0]) == JV_KIND_OBJECT)
+		t->first =
+		    jv_dup_string(jv_at(jv_copy(w->endpoint[0]), "endpoint"));
+	progress_begin_clock("failover", failplan_expected(w->plan), t->passed);
 }
 
 static void
@@ -380,6 +423,7 @@ end(struct watch *t)
 void
 failwatch_start(struct failwatch *w)
 {
+	w->began = 0;
 	w->moved = w->active = w->over = w->dns = w->data = -1;
 	w->endpoint[0] = failplan_endpoint(w->plan);
 	w->endpoint[1] = jv_null();
@@ -387,11 +431,34 @@ failwatch_start(struct failwatch *w)
 	w->address[1] = jv_null();
 }
 
+void
+failwatch_resume(struct failwatch *w, jv turn)
+{
+	char *time, *endpoint;
+
+	if (jv_get_kind(turn) != JV_KIND_OBJECT) {
+		jv_free(turn);
+		return;
+	}
+	free(w->operation);
+	w->operation = jv_dup_string(jv_at(jv_copy(turn), "operation"));
+	time = jv_dup_string(jv_at(jv_copy(turn), "time"));
+	w->began = time ? turns_parse(time) : 0;
+	endpoint = jv_dup_string(jv_at(turn, "endpoint"));
+	if (endpoint) {
+		jv_free(w->endpoint[0]);
+		w->endpoint[0] =
+		    jv_put(jv_object(), "endpoint", jv_string(endpoint));
+	}
+	free(time);
+	free(endpoint);
+}
+
 /* -- asking --------------------------------------------------------------- */
 
 /* No answer, or one that leaves doubt: has it begun? */
 static int
-find_out(struct failwatch *w, const struct err *why, struct err *e)
+find_out(struct failwatch *w, int sure, const struct err *why, struct err *e)
 {
 	struct failplan *p = w->plan;
 	int still = 0;
@@ -399,13 +466,17 @@ find_out(struct failwatch *w, const struct err *why, struct err *e)
 	for (double until = monotonic() + PATIENCE; monotonic() < until;) {
 		int there = failplan_look(p, w->arm, LOOK);
 
-		if (there == 0 || (there > 0 && (failplan_under_way(p) ||
-						    is_place(p, p->to)))) {
-			note("'%s': it has begun all the same", p->name);
+		p->hidden = there == 0;
+		if (there == 0 || (there > 0 && failplan_under_way(p))) {
+			note("'%s': it is under way all the same", p->name);
+			return 0;
+		}
+		if (there > 0 && is_place(p, p->to)) {
+			note("'%s': is in %s already", p->name, p->to);
 			return 0;
 		}
 		still += there > 0;
-		if (still >= SURE)
+		if (still >= sure)
 			return err_set(e, why->status, p->name,
 			    "%s; the hub is %s in %s, and nothing has begun",
 			    why->text, p->state ? p->state : "there",
@@ -420,50 +491,63 @@ find_out(struct failwatch *w, const struct err *why, struct err *e)
 	    why->text);
 }
 
-int
-failwatch_ask(struct failwatch *w, struct err *e)
+/*
+ * The one request.  It is sent again only while it is sure that none has left
+ * this machine.  Invalid with *e: no answer.
+ */
+static jv
+post(struct failwatch *w, struct err *e)
 {
 	struct failplan *p = w->plan;
-	jv answer, error;
-	char *text;
-	int status;
-	struct err why;
+	double until = monotonic() + PATIENCE;
+	bool told = false;
 
-	answer = arm_answer(
-	    w->arm, jv_put(jv_put(arm_request("POST", ARM_API_HUB,
+	for (;;) {
+		jv answer;
+
+		w->began = failplan_now(p);
+		answer = arm_answer(w->arm,
+		    jv_put(jv_put(arm_request("POST", ARM_API_HUB,
 				      jv_put(jv_object(), "failoverRegion",
 					  jv_string(p->to_name)),
 				      "%s/failover", p->id),
 			       "repeat", jv_false()),
 			"limit", jv_number(POST)));
-	if (!jv_is_valid(answer)) {
-		(void)err_from_jv(&why, answer);
-		if (why.status != REMOTE_RETRY) {
-			*e = why;
-			return -1;
-		}
-		return find_out(w, &why, e);
+
+		if (jv_is_valid(answer))
+			return answer;
+		(void)err_from_jv(e, answer);
+		if (arm_in_doubt(w->arm) || e->status != REMOTE_RETRY ||
+		    interrupt_seen() || monotonic() > until)
+			return jv_invalid();
+		if (!told)
+			note("'%s': nothing could be asked yet: %s; trying on",
+			    p->name, e->text);
+		told = true;
+		http_sleep(arm_http(w->arm), w->every);
 	}
-	status = (int)jv_number_value(jv_at(jv_copy(answer), "status"));
-	if (status >= 200 && status <= 299) {
-		w->operation = jv_dup_string(
-		    jv_path(jv_copy(answer), "headers.azure-asyncoperation"));
-		if (!w->operation)
-			w->operation = jv_dup_string(
-			    jv_path(jv_copy(answer), "headers.location"));
-		jv_free(answer);
-		return 0;
-	}
-	error = jv_at(answer, "body");
-	error = jv_get_kind(error) == JV_KIND_OBJECT
-		    ? arm_error(error)
-		    : (jv_free(error), jv_text("HTTP %d", status));
-	(void)err_set(&why, arm_status(status, jv_copy(error)), p->name, "%s",
-	    (text = arm_error_text(error)));
+}
+
+/* What an answer that is no yes means. */
+static int
+refused(struct failwatch *w, int status, jv body, struct err *e)
+{
+	struct failplan *p = w->plan;
+	bool known = p->from != NULL;
+	jv error = jv_get_kind(body) == JV_KIND_OBJECT
+		       ? arm_error(body)
+		       : (jv_free(body), jv_text("HTTP %d", status));
+	char *text = arm_error_text(jv_copy(error));
+	struct err why;
+
+	(void)err_set(&why, arm_status(status, error), p->name, "%s", text);
 	free(text);
-	/* Somebody else may have asked a moment before. */
-	if (status == 409 || status >= 500)
-		return find_out(w, &why, e);
+	if (status >= 500 || status == 408)
+		return find_out(w, SURE, &why, e);
+	/* Somebody else may have asked a moment before; or it was there, and
+	 * nobody had said so. */
+	if (status == 409 || (!known && status == 400))
+		return find_out(w, TWICE, &why, e);
 	*e = why;
 	if (status == 403)
 		(void)err_set(e, REMOTE_REFUSED, p->name,
@@ -471,6 +555,32 @@ failwatch_ask(struct failwatch *w, struct err *e)
 		    "Microsoft.Devices/IotHubs/failover/Action)",
 		    why.text);
 	return -1;
+}
+
+int
+failwatch_ask(struct failwatch *w, struct err *e)
+{
+	jv answer = post(w, e);
+	struct err why = *e;
+	int status;
+
+	if (!jv_is_valid(answer)) {
+		jv_free(answer);
+		/* Not in doubt: it never left. */
+		if (!arm_in_doubt(w->arm))
+			return -1;
+		return find_out(w, SURE, &why, e);
+	}
+	status = (int)jv_number_value(jv_at(jv_copy(answer), "status"));
+	if (status < 200 || status > 299)
+		return refused(w, status, jv_at(answer, "body"), e);
+	w->operation = jv_dup_string(
+	    jv_path(jv_copy(answer), "headers.azure-asyncoperation"));
+	if (!w->operation)
+		w->operation =
+		    jv_dup_string(jv_path(jv_copy(answer), "headers.location"));
+	jv_free(answer);
+	return 0;
 }
 
 /* -- watching ------------------------------------------------------------- */
@@ -481,7 +591,7 @@ decided(struct watch *t, int said, enum status *status, struct err *e)
 {
 	struct failwatch *w = t->w;
 	struct failplan *p = w->plan;
-	double now = monotonic() - t->began;
+	double now = elapsed(t);
 	char *text;
 
 	if (said < 0 || (has_failed(p) && t->hid)) {
@@ -528,9 +638,6 @@ failwatch_run(struct failwatch *w, struct err *e)
 	enum status status = DONE;
 
 	begin(&t, w);
-	t.hid = failplan_under_way(w->plan);
-	progress_begin("seconds", (long)failplan_expected(w->plan));
-	progress_expect(left, &t);
 	for (;;) {
 		int said = turn(&t);
 
@@ -547,6 +654,11 @@ failwatch_run(struct failwatch *w, struct err *e)
 	}
 	progress_end();
 	w->endpoint[1] = failplan_endpoint(w->plan);
+	/* Who came late does not know what was before. */
+	if (w->began <= 0 && w->moved < 0) {
+		jv_free(w->endpoint[0]);
+		w->endpoint[0] = jv_null();
+	}
 	end(&t);
 	return status;
 }

@@ -17,7 +17,8 @@ struct failwatch {
 	double give_up;        /* seconds after which it is no longer watched */
 
 	char *operation; /* where the service tells of it; malloc'd or NULL */
-	/* Seconds since the start; less than 0: not seen. */
+	double began;    /* seconds since 1970; 0: before we came, unknown */
+	/* Seconds since then, or since we came; less than 0: not seen. */
 	double moved;  /* the built-in endpoint is another */
 	double active; /* the hub is Active in its new region */
 	double over;   /* the operation has ended */
@@ -28,6 +29,8 @@ struct failwatch {
 
 /* Fills the members that it owns; notes endpoint and address as they are. */
 void failwatch_start(struct failwatch *w);
+/* Takes from a line of turns.h what it knows of one that is under way. */
+void failwatch_resume(struct failwatch *w, jv turn);
 
 /*
  * Asks the service, once.  0: it is under way, perhaps because another has

@@ -74,7 +74,8 @@ add(struct buf *line, const char *name, const char *value)
 
 int
 turns_add(const char *file, double now, const char *hub, const char *event,
-    const char *from, const char *to, const char *operation, struct err *e)
+    const char *from, const char *to, const char *operation,
+    const char *endpoint, struct err *e)
 {
 	struct buf line = BUF_INIT;
 	char time[32];
@@ -96,6 +97,7 @@ turns_add(const char *file, double now, const char *hub, const char *event,
 	add(&line, "from", from);
 	add(&line, "to", to);
 	add(&line, "operation", operation);
+	add(&line, "endpoint", endpoint);
 	buf_text(&line, "}\n");
 	/* One write: two runs at once do not mix their lines. */
 	n = write(fd, line.at, line.len);
@@ -208,23 +210,28 @@ turns_allowed(
 	return until;
 }
 
-char *
-turns_operation(jv turns, double now, const char *to)
+jv
+turns_open(jv turns, double now, const char *to)
 {
 	int n = jv_array_length(jv_copy(turns));
-	char *found = NULL;
+	jv found = jv_null();
 
-	for (int i = n - 1; i >= 0 && !found; i--) {
+	for (int i = n - 1; i >= 0 && jv_get_kind(found) == JV_KIND_NULL; i--) {
 		jv turn = jv_array_get(jv_copy(turns), i);
-		bool begun = is(turn, "event", "begun");
+		double t = when(jv_copy(turn));
 
-		if (begun && is(turn, "to", to) && !has_end(turns, i) &&
-		    when(jv_copy(turn)) > now - DAY)
-			found =
-			    jv_dup_string(jv_at(jv_copy(turn), "operation"));
-		jv_free(turn);
-		if (begun)
+		if (!is(turn, "event", "begun") &&
+		    !is(turn, "event", "asked")) {
+			jv_free(turn);
+			break; /* it came to an end */
+		}
+		if (t > now - DAY && t <= now + HOUR &&
+		    (!to || is(turn, "to", to)))
+			found = turn;
+		else {
+			jv_free(turn);
 			break;
+		}
 	}
 	jv_free(turns);
 	return found;

@@ -16,13 +16,14 @@
 char *turns_file(void);
 
 /*
- * Adds {"time","hub","event","from","to","operation"?}; now is in seconds since
- * 1970, by the service's clock where it is known.  event: "asked", "begun",
- * "done", "failed".  file NULL: nothing.  -1 with *e when it cannot be
- * written; nothing else depends on it.
+ * Adds {"time","hub","event","from","to","operation"?,"endpoint"?}; now is in
+ * seconds since 1970, by the service's clock where it is known.  event:
+ * "asked", "begun", "done", "failed".  file NULL: nothing.  -1 with *e when it
+ * cannot be written; nothing else depends on it.
  */
 int turns_add(const char *file, double now, const char *hub, const char *event,
-    const char *from, const char *to, const char *operation, struct err *e);
+    const char *from, const char *to, const char *operation,
+    const char *endpoint, struct err *e);
 
 /* What is known of one hub, oldest first: an array.  A file that is not there
  * is none; lines that cannot be read are left out.  Never fails. */
@@ -36,9 +37,9 @@ jv turns_of(const char *file, const char *hub);
 double turns_allowed(
     jv turns, double now, const char *to, const char *home, char **why);
 
-/* The "operation" of the last one that was begun towards that region, less
- * than a day ago, and of which no end is known; malloc'd, or NULL. */
-char *turns_operation(jv turns, double now, const char *to);
+/* The last line of one that was asked for or begun towards that region (NULL:
+ * any), less than a day ago, and of which no end is known; or null. */
+jv turns_open(jv turns, double now, const char *to);
 
 /* "2026-11-21T15:04:05Z" and back; -1 for what is none. */
 void turns_time(double when, char text[32]);

@@ -1,0 +1,104 @@
+# hub-failover: what goes wrong: hubs that cannot move, a service that refuses,
+# fails, hides, hangs or is not there.
+# shellcheck shell=bash disable=SC2016
+
+load helper
+load failover
+
+@test "no such hub; none there when it is looked for; no right to look" {
+    sim 0 -- 'ended hub-failover --to=eastus --confirm=none none; ended hub-failover --to=eastus -g east-rg contoso
+        ended hub-failover --to=eastus "${H%contoso}none"; ended hub-failover -n --to=eastus -s 3 contoso'
+    has "'none': no such hub in subscription" "'contoso': no such hub in resource group east-rg" "'none': no such hub"
+    [ "$(grep -cx 'ended 1' <<<"$output")" -ge 3 ]
+    no_post
+}
+
+@test "not Active: being made, and being deleted" {
+    sim 0 -- 'fault "method=GET,path=*/IotHubs/contoso,count=0,do=status:500"
+        ended go --to=eastus --check-timeout=3 -n >plan; jq .state plan'
+    has '"Active"'
+    # A hub that is being made is Activating for as long as its deployment.
+    sim 0 --operation-ms=6000 -- 'hub-export -q -g west-rg contoso >t.json; tmpl-rewrite -q --name fresh --location westus <t.json >f.json
+        key-inject -q f.json | tmpl-deploy -q -g west-rg >/dev/null & await hub-failover -q -n --to=eastus -g west-rg fresh
+        ended hub-failover --to=eastus --confirm=fresh -g west-rg fresh; kill %1 2>/dev/null; :'
+    has "is Activating, not Active: it cannot be failed over now" "ended 1"
+    no_post
+}
+
+@test "a free hub, one without a pair, one that is too old: refused with a sentence" {
+    template '.sku.name = "F1" | .sku.capacity = 1 | .properties.eventHubEndpoints.events.partitionCount = 2 | .properties.routing = {}'
+    sim 0 -- 'ended go --to=eastus; asked POST /failover$; ended go --to=eastus --ignore-limits; asked POST /failover$'
+    has "is a free hub (F1)" "400123"
+    [ "$(grep -x 'ended.*\|[0-9]' <<<"$output" | paste -sd' ')" = "ended 1 0 ended 6 1" ]
+    rm log
+    sim 0 --doubt failover-free-tier=allowed -- 'ended go --to=eastus --ignore-limits'
+    has "ended 0"
+    template '.location = "qatarcentral"'
+    rm log
+    sim 0 -- 'ended go --to=eastus; ended go --back; ended go --to=qatarcentral'
+    has "has no paired region: it cannot be failed over" "is in qatarcentral already"
+    no_post
+    template '.location = "brazilsouth" | .properties.enableDataResidency = true'
+    sim 0 -- 'ended go --to=southcentralus; ended go -n --to=southcentralus'
+    has "has no paired region: it cannot be failed over (its data stays in its region)"
+    no_post
+    template '.tags = {"hub-sim-created": "2016-12-24"}'
+    sim 0 -- 'ended go --to=eastus; ended go --to=eastus --ignore-limits; asked POST /failover$'
+    has "was made on 2016-12-24: hubs older than 2017-05-18 cannot be failed over" "400122"
+    [ "$(grep -x 'ended.*\|[0-9]' <<<"$output" | paste -sd' ')" = "ended 1 ended 6 1" ]
+}
+
+@test "the caller lacks the right to fail over, to read, or both" {
+    template '.tags = {"hub-sim-deny": "failover"}'
+    sim 0 -- 'ended go --to=eastus; asked POST /failover$; jq -r .event state/hubpipe/failovers.jsonl | paste -sd" "'
+    has "the caller lacks the right Microsoft.Devices/IotHubs/failover/Action" "ended 6" "asked failed"
+    template '.tags = {"hub-sim-deny": "read,listkeys"}'
+    sim 0 -- 'ended go --to=eastus -g west-rg --give-up=1; asked POST /failover$'
+    has "state unknown in an unknown region" "no answer: HTTP 403: AuthorizationFailed" \
+        "not watched any longer; the failover goes on" $'ended 5\n1'
+}
+
+@test "quota, as the service says it: each way that is possible" {
+    for position in failover-limit=409 failover-limit=429 failover-limit=400 failover-day=utc failover-hour=start; do
+        rm -rf state log
+        sim 0 --doubt "$position" -- 'go --to=eastus >/dev/null 2>&1; rm -r state
+            ended go --to=westus; ended go --to=westus --journal=other --ignore-limits; asked POST /failover$'
+        has "409020: The IotHub contoso had a failover less than an hour ago" "ended" "3"
+        [[ $position != failover-limit=4[02]* ]] || has "ended"
+        [ "$(grep -xc 'ended [56]' <<<"$output")" -eq 2 ]
+    done
+    sim 0 --doubt failover-day=rolling --doubt failover-hour=end -- 'for to in eastus westus eastus westus; do
+        go --to=$to >/dev/null 2>&1 || echo no; after 3800; done; rm -r state; ended go --to=eastus'
+    has "had the 2 successful failovers that it may have in a day" "ended 6"
+}
+
+@test "a failover that fails: told why, and the hub stays" {
+    template '.tags = {"hub-sim-failover": "fail"}'
+    for position in Active FailoverFailed; do
+        rm -rf state r.json
+        sim 0 --doubt "failover-failed-state=$position" -- 'ended go --to=eastus --report=r.json >lines; cat lines
+            jq -r .event state/hubpipe/failovers.jsonl | paste -sd" "; jq -c "[.result, .from, .to, .seconds.active]" r.json'
+        has "the failover failed: 500020" "ended 6" "asked begun failed" '["failed","westus","eastus",null]'
+    done
+    # It counts for nothing: it may be tried at once, and after support has seen to it.
+    sim 0 --doubt failover-failed-state=FailoverFailed -- 'ended go --to=eastus >/dev/null; ended go --to=eastus; after 600; ended go --to=eastus'
+    has "is FailoverFailed, not Active"
+    [ "$(grep -x 'ended.*' <<<"$output" | paste -sd' ')" = "ended 6 ended 1 ended 6" ]
+}
+
+@test "the request was carried out, and nobody said so: it is looked at, not repeated" {
+    for how in do=lose do=half do=empty do=status:500,applied=1 do=status:503,applied=1 do=badjson; do
+        rm -rf log state
+        sim 0 --fault "method=POST,path=*/failover,$how" -- 'ended go --to=eastus >lines; asked POST /failover$; tail -1 lines'
+        has $'ended 0\n1' "has moved from westus to eastus" || { echo "$how"; return 1; }
+    done
+    [ "$(jq -r .event state/hubpipe/failovers.jsonl | paste -sd' ')" = "asked begun done" ]
+    rm -rf log state
+    for how in do=cut do=garbage do=status:500; do
+        sim 0 --fault "method=POST,path=*/failover,$how" -- 'ended go --to=eastus; asked POST /failover$
+            jq -r .event state/hubpipe/failovers.jsonl | paste -sd" "; ended go --to=eastus >/dev/null; asked POST /failover$'
+        has "the hub is Active in westus, and nothing has begun" "asked failed" || { echo "$how"; return 1; }
+        [[ $(grep -x 'ended.*\|[0-9]' <<<"$output" | paste -sd' ') == "ended "[56]" 1 ended 0 2" ]]
+        rm -rf log state
+    done
+}
