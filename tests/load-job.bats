@@ -439,7 +439,7 @@ host=*.blob.core.windows.net,method=HEAD,path=*Errors*,count=0,do=status:404,cod
     fleet 100 >f.txt
     for ((i = 1; i < 40 && status; i++)); do
         status=0
-        timeout -s KILL "$(awk "BEGIN { print $i * 0.05 }")" \
+        timeout -s KILL "$(awk "BEGIN { print 0.05 * 1.25 ^ $i }")" \
             registry-load -q --via=job --retry-delay=0.01 --journal=j.txt "$HUB" <f.txt >out 2>err || status=$?
         [ "$status" -eq 0 ] || [ "$status" -eq 137 ] || {
             cat err out
