@@ -817,8 +817,8 @@ carry(struct importjob *j)
 		int rc = run_job(j, code, &e);
 
 		/* Careful: what is there and differs may be another's. */
-		j->again = j->attempt > 0 ||
-			   (job_doubtful(j->job) && !j->careful);
+		j->again =
+		    j->attempt > 0 || (job_doubtful(j->job) && !j->careful);
 		if (rc == 0) {
 			completed(j);
 			return;
