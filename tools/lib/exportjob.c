@@ -159,7 +159,7 @@ write_record(struct export *x, const struct json *j)
 		buf_span(&x->device, id);
 		x->got->devices++;
 		progress_add(1);
-	} else if (x->device.len != id.len ||
+	} else if (!x->device.at || !id.at || x->device.len != id.len ||
 		   memcmp(x->device.at, id.at, id.len) != 0) {
 		x->astray++;
 	}

@@ -1,6 +1,7 @@
 /* fleet.c: a hub's devices as lines; see fleet.h. */
 #include "fleet.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -670,8 +671,7 @@ say_cost(struct fleet *d, long devices, bool large)
 	    (double)(devices + (large ? devices - LIST_MAX : 0));
 	cost.of[HUB_TWIN_READ] = (double)devices;
 	if (large)
-		cost.of[HUB_QUERY] =
-		    (double)((devices + LIST_MAX - 1) / LIST_MAX);
+		cost.of[HUB_QUERY] = ceil((double)devices / LIST_MAX);
 	quota_plan(d->want->quota, &cost);
 }
 

@@ -294,8 +294,8 @@ hub_open_login(const struct hub *same)
 }
 
 struct hub *
-hub_open_at(struct http *http, const char *host, const char *policy,
-    const char *key)
+hub_open_at(
+    struct http *http, const char *host, const char *policy, const char *key)
 {
 	struct hub *h = xcalloc(1, sizeof *h);
 

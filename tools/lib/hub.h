@@ -35,8 +35,8 @@ struct hub *hub_open(struct http *http, const char *operand,
 struct hub *hub_open_login(const struct hub *same);
 /* One whose host is known, and a policy with its key, or NULL for an Entra
  * token: asks nobody, whatever --auth says. */
-struct hub *hub_open_at(struct http *http, const char *host,
-    const char *policy, const char *key);
+struct hub *hub_open_at(
+    struct http *http, const char *host, const char *policy, const char *key);
 const char *hub_host(const struct hub *h); /* contoso.azure-devices.net */
 const char *hub_name(const struct hub *h); /* contoso */
 bool hub_same(const struct hub *a, const struct hub *b);

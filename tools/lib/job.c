@@ -307,7 +307,7 @@ is_alive(const struct note *n)
 	bool alive;
 
 	own_node(node);
-	if (strcmp(node, n->node) != 0)
+	if (!n->node || strcmp(node, n->node) != 0)
 		return n->beat + ALIVE_SECONDS > (long)time(NULL);
 	start = start_of(n->pid);
 	alive =

@@ -131,7 +131,7 @@ read_head(struct journal *j, struct err *e)
 static int
 open_file(struct journal *j, struct err *e)
 {
-	const struct timespec pause = { 0, 50 * 1000 * 1000 };
+	const struct timespec pause = { 0, 50L * 1000 * 1000 };
 	struct stat st;
 	bool locked = false;
 

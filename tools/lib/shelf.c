@@ -129,7 +129,7 @@ shelf_list(const struct shelf *s, uint64_t mask, uint64_t flags, size_t *count)
 			n++;
 		}
 	}
-	if (n)
+	if (list && n)
 		qsort(list, n, sizeof *list, by_place);
 	*count = n;
 	return list;
