@@ -323,7 +323,7 @@ is_mine(const struct note *n)
 	bool mine;
 
 	own_node(node);
-	mine = n->pid == (long)getpid() && start &&
+	mine = n->pid == (long)getpid() && start && n->start && n->node &&
 	       strcmp(start, n->start) == 0 && strcmp(node, n->node) == 0;
 	free(start);
 	return mine;
@@ -533,7 +533,7 @@ is_worth_it(struct job *j, const struct note *n)
 	struct err e;
 	long ended = 0;
 
-	if (strcmp(n->mark, j->mark) != 0)
+	if (!n->mark || strcmp(n->mark, j->mark) != 0)
 		return false;
 	if (j->round < 0)
 		return true;
