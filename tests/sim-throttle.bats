@@ -404,13 +404,19 @@ END
     has "status 6" "the clock of this machine is"
 }
 
-@test "--sink: bulk calls are read, complained about and counted, and nothing is kept" {
+@test "--sink: bulk calls are counted and called a success, and nothing is kept" {
     expect_status 0 inside --sink --forecast -- '
         bulk 0 100 | ask POST contoso /devices -d @-
-        echo "[{\"id\":\"d\",\"importMode\":\"create\",\"status\":\"asleep\"}]" | status POST contoso /devices -d @-
+        echo "[{\"status\":\"asleep\"}]" | status POST contoso /devices -d @-
+        bulk 0 101 | status POST contoso /devices -d @-
+        echo "[{]" | status POST contoso /devices -d @-
+        echo "{}" | status POST contoso /devices -d @-
         ask GET contoso /statistics/devices'
-    has '{"isSuccessful":true,"errors":[],"warnings":[]}400' '"totalDeviceCount":0' \
-        "102 identity operations"
+    has '{"isSuccessful":true,"errors":[],"warnings":[]}200
+413
+400
+400' '"totalDeviceCount":0' \
+        "205 identity operations"
 }
 
 @test "a hub that lets nothing through is a failure that may pass" {

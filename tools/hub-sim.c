@@ -67,7 +67,7 @@ static const struct opt opts[] = {
 	OPT_NUMBER(0, "lose", "SECONDS", &lose_seconds,
 	    "a failover loses this much of registry and twins (at most 300)"),
 	OPT_FLAG(0, "sink", &sink,
-	    "check bulk calls, keep nothing: to measure clients"),
+	    "count bulk calls, keep nothing: to measure clients"),
 	OPT_NUMBER(0, "token-seconds", "N", &token_seconds,
 	    "life of an Entra token (default 3599)"),
 	OPT_TEXT(0, "clock", "SECONDS", &clock_text,

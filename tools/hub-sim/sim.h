@@ -43,7 +43,7 @@ struct sim {
 	bool throttled;       /* --throttle=real (CONTRACT annex A) */
 	long load;          /* --load: percent of each limit that others use */
 	long lose_ms;       /* --lose: twin data that a failover loses */
-	bool sink;          /* --sink: bulk calls are checked, not kept */
+	bool sink;          /* --sink: bulk calls are counted, not kept */
 	bool wake;          /* sim_wake() was called in this turn */
 	long token_seconds; /* --token-seconds: life of an Entra token */
 	int64_t
