@@ -43,6 +43,7 @@ sim() {
         options+=("$1")
         shift
     done
+    rm -f log
     [ ! -e template.json ] || from=template.json
     expect_status "$want" hub-sim --from "$from" --operation-ms=600 --token-seconds=1000000 \
         --log log "${options[@]}" -- bash -c '. "$0"; '"$2" "$BATS_FILE_TMPDIR/lib"

@@ -271,12 +271,13 @@ look_around(struct failplan *p, struct arm *a, const char *hub)
 
 	if (failplan_ask(p, a, hub, group, check_timeout, !dry_run, &e))
 		die_err(&e);
-	if (p->hidden && !p->from) {
-		/* Only who has begun it knows that it may be hiding. */
+	/* What is not there hides only if a list, or who has begun it, says
+	 * that it is under way. */
+	if (p->hidden && !(p->state && !strcasecmp(p->state, "FailingOver"))) {
 		jv turn = turns_open(turns(p), failplan_now(p), NULL);
 		bool ours = jv_get_kind(turn) == JV_KIND_OBJECT;
 
-		if (ours && !region)
+		if (ours && !region && !p->from)
 			region = jv_dup_string(jv_at(jv_copy(turn), "to"));
 		jv_free(turn);
 		if (!ours)

@@ -174,8 +174,9 @@ find_it(struct failplan *p, struct arm *a, const char *scope, struct err *e)
 	jv_array_foreach(found, i, hub) {
 		char *id = text_at(jv_copy(hub), "id");
 
-		if (id &&
-		    jv_string_is_nocase(jv_at(jv_copy(hub), "name"), p->name)) {
+		if (id && (p->id ? arm_id_same(id, p->id)
+				 : jv_string_is_nocase(
+				       jv_at(jv_copy(hub), "name"), p->name))) {
 			take(&p->id, xstrdup(id));
 			take(&p->name, text_at(jv_copy(hub), "name"));
 			take_hub(p, jv_copy(hub));

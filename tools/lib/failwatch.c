@@ -23,6 +23,7 @@ enum {
 	POST = 60,     /* for the answer to the request itself */
 	NAME = 2,      /* for the DNS */
 	PROBE = 10,    /* for one call of the data plane */
+	REASON = 300,  /* for why it failed, once its state says so */
 	PATIENCE = 600 /* for all that comes after it is Active */
 };
 enum {
@@ -38,6 +39,7 @@ struct watch {
 	jv shown;      /* the last line, without its time */
 	char *first;   /* the endpoint at the start */
 	int silent;    /* looks without an answer, in a row */
+	double failed; /* when the state first said so; 0: it did not */
 	int quiet;     /* looks that saw nothing happen */
 	bool hid;      /* under way, or not to be found, was seen */
 	bool refused;  /* the data plane does not let us in */
@@ -594,7 +596,11 @@ decided(struct watch *t, int said, enum status *status, struct err *e)
 	double now = elapsed(t);
 	char *text;
 
-	if (said < 0 || (has_failed(p) && t->hid)) {
+	if (has_failed(p) && t->hid && t->failed <= 0)
+		t->failed = now;
+	if (said < 0 ||
+	    (t->failed > 0 && has_failed(p) &&
+		(!w->operation || said > 0 || now - t->failed > REASON))) {
 		text = jv_get_kind(t->failure) == JV_KIND_NULL
 			   ? xstrdup("no reason given")
 			   : arm_error_text(jv_copy(t->failure));
