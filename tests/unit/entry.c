@@ -128,13 +128,13 @@ test_locked(void)
 	struct buf b = BUF_INIT;
 
 	read_record("{\"id\":\"d\",\"status\":\"disabled\"," KEYS "}");
-	entry_bulk(&rec, RECORD_CREATE, ENTRY_LOCKED, NULL, &b);
+	entry_bulk(&rec.json, RECORD_CREATE, ENTRY_LOCKED, NULL, &b);
 	check(!strstr(b.at, "QUJD") && !strstr(b.at, "REVG") &&
 		  strstr(b.at, "\"status\":\"enabled\"") &&
 		  strstr(b.at, "\"importMode\":\"create\""),
 	    "locked: enabled, without the keys of the record");
 	buf_free(&b);
-	entry_bulk(&rec, RECORD_DELETE, ENTRY_FULL, NULL, &b);
+	entry_bulk(&rec.json, RECORD_DELETE, ENTRY_FULL, NULL, &b);
 	check(!strstr(b.at, "QUJD"), "what deletes sends no keys");
 	buf_free(&b);
 }
@@ -243,8 +243,6 @@ test_ledger(void)
 	check(ledger_name(l, 5, "dev-7", NULL) == 7, "a second one is told");
 	ledger_text(l, 12345, &b);
 	check(!strcmp(b.at, "dev-12345"), "the text, without its end");
-	ledger_raw(l, 12345, &b);
-	check(!strcmp(b.at, "dev-12345\r\n"), "as it came in");
 	ledger_edit(l, 3)->flags = 7;
 	for (uint32_t i = 0; i < 20000; i++)
 		good &= ledger_at(l, i)->line == i + 1 &&

@@ -20,6 +20,7 @@ struct bulk {
 	bulk_denied *denied;
 	void *ctx;
 	struct call *next; /* being filled, or NULL */
+	struct json list;  /* of the record at hand */
 };
 
 struct call {
@@ -228,7 +229,8 @@ bulk_open(struct hub *hub, struct http *http, struct pace *pace,
 {
 	struct bulk *b = xcalloc(1, sizeof *b);
 
-	*b = (struct bulk){ hub, http, pace, said, denied, ctx, NULL };
+	*b = (struct bulk){ hub, http, pace, said, denied, ctx, NULL,
+		{ .count = 0 } };
 	return b;
 }
 
@@ -269,8 +271,9 @@ fill_to(const struct bulk *b)
 }
 
 void
-bulk_add(struct bulk *b, const struct record *rec, enum record_mode mode,
-    enum entry_form form, const char *scope, uint32_t tag)
+bulk_add(struct bulk *b, struct span record, const uint64_t key[2],
+    enum record_mode mode, enum entry_form form, const char *scope,
+    uint32_t tag)
 {
 	struct call *c = b->next;
 
@@ -279,8 +282,9 @@ bulk_add(struct bulk *b, const struct record *rec, enum record_mode mode,
 		c->b = b;
 	}
 	buf_char(&c->body, c->count ? ',' : '[');
-	entry_bulk(rec, mode, form, scope, &c->body);
-	ledger_key(rec->id, rec->module, c->entry[c->count].key);
+	json_list(record, &b->list);
+	entry_bulk(&b->list, mode, form, scope, &c->body);
+	memcpy(c->entry[c->count].key, key, sizeof c->entry->key);
 	c->entry[c->count++].tag = tag;
 	if (c->count >= fill_to(b) || c->body.len > BYTES)
 		bulk_flush(b);
@@ -292,5 +296,6 @@ bulk_close(struct bulk *b)
 	if (b->next)
 		buf_wipe(&b->next->body);
 	free(b->next);
+	json_free(&b->list);
 	free(b);
 }

@@ -39,21 +39,66 @@ member_edit(
 	edits[(*n)++] = (struct json_edit){ name, value };
 }
 
+static bool
+is_service_made(struct span name)
+{
+	/* Most names are told by their first byte. */
+	return name.len > 2 && (name.at[1] == '$' || name.at[1] == '\\') &&
+	       (json_string_is(name, "$metadata") ||
+		   json_string_is(name, "$version"));
+}
+
+static void
+add_run(struct buf *into, const char *from, const char *to)
+{
+	if (!from)
+		return;
+	if (into->at[into->len - 1] != '{')
+		buf_char(into, ',');
+	buf_add(into, from, (size_t)(to - from));
+}
+
 void
 entry_plain(struct span section, struct buf *into)
 {
-	static const struct json_edit drop[] = {
-		{ "$metadata", { NULL, 0 } },
-		{ "$version", { NULL, 0 } },
-	};
-	struct json_fault fault;
-	struct json j = { 0 };
+	const char *run = NULL, *end = NULL; /* kept, not copied yet */
+	struct span name, value;
+	struct json_walk w;
 
-	if (json_scan(section, &j, &fault) == 0 && j.kind == JSON_OBJECT)
-		json_splice(&j, drop, 2, into);
-	else
+	if (!json_walk(&w, section) || !w.object) {
 		buf_span(into, section);
-	json_free(&j);
+		return;
+	}
+	buf_char(into, '{');
+	while (json_next(&w, &name, &value)) {
+		if (is_service_made(name)) {
+			add_run(into, run, end);
+			run = NULL;
+			continue;
+		}
+		if (!run)
+			run = name.at;
+		end = value.at + value.len;
+	}
+	add_run(into, run, end);
+	buf_char(into, '}');
+}
+
+/* Has a section nothing but what the service adds? */
+static bool
+is_empty(struct span section)
+{
+	struct span name, value;
+	struct json_walk w;
+
+	if (!section.at)
+		return true;
+	if (!json_walk(&w, section) || !w.object)
+		return false;
+	while (json_next(&w, &name, &value))
+		if (!is_service_made(name))
+			return false;
+	return true;
 }
 
 bool
@@ -85,10 +130,9 @@ check_keys(
     const struct record *rec, bool generate, const char **code, struct err *e)
 {
 	struct span auth = entry_member(&rec->json, "authentication");
-	struct span type = entry_path(auth, "type", NULL);
-	bool first = has_text(entry_path(auth, "symmetricKey", "primaryKey"));
-	bool second =
-	    has_text(entry_path(auth, "symmetricKey", "secondaryKey"));
+	struct span keys = entry_path(auth, "symmetricKey", NULL), type;
+	bool first = has_text(entry_path(keys, "primaryKey", NULL));
+	bool second = has_text(entry_path(keys, "secondaryKey", NULL));
 
 	if (auth.at && *auth.at != '{') {
 		*code = "NoKeys";
@@ -100,8 +144,10 @@ check_keys(
 		return err_set(e, BAD_DATA, NULL,
 		    "one of the two keys is missing (the service wants both)");
 	}
-	if (first || generate ||
-	    (type.at && json_string_is(type, "certificateAuthority")))
+	if (first || generate)
+		return 0;
+	type = entry_path(auth, "type", NULL);
+	if (type.at && json_string_is(type, "certificateAuthority"))
 		return 0;
 	if (!auth.at)
 		return no_keys(code, e, "no authentication");
@@ -254,30 +300,26 @@ throwaway(struct buf *into)
 static void
 plain_properties(struct span properties, struct buf *into)
 {
-	static const char *const names[] = { "desired", "reported" };
-	struct buf section[2] = { BUF_INIT, BUF_INIT };
-	struct json_edit edits[2];
-	struct json_fault fault;
-	struct json j = { 0 };
-	size_t n = 0;
+	struct span name, value;
+	struct json_walk w;
 
-	if (json_scan(properties, &j, &fault) || j.kind != JSON_OBJECT) {
+	if (!json_walk(&w, properties) || !w.object) {
 		buf_span(into, properties);
-		json_free(&j);
 		return;
 	}
-	for (int i = 0; i < 2; i++) {
-		struct span value = entry_member(&j, names[i]);
-
-		if (!value.at)
-			continue;
-		entry_plain(value, &section[i]);
-		member_edit(edits, &n, names[i], buf_peek(&section[i]));
+	buf_char(into, '{');
+	for (int n = 0; json_next(&w, &name, &value); n++) {
+		if (n)
+			buf_char(into, ',');
+		buf_span(into, name);
+		buf_char(into, ':');
+		if (json_string_is(name, "desired") ||
+		    json_string_is(name, "reported"))
+			entry_plain(value, into);
+		else
+			buf_span(into, value);
 	}
-	json_splice(&j, edits, n, into);
-	json_free(&j);
-	buf_free(&section[0]);
-	buf_free(&section[1]);
+	buf_char(into, '}');
 }
 
 /* own: the first; list: all. */
@@ -300,11 +342,11 @@ scope_texts(const char *scope, struct buf *own, struct buf *list)
 }
 
 void
-entry_bulk(const struct record *rec, enum record_mode mode,
+entry_bulk(const struct json *record, enum record_mode mode,
     enum entry_form form, const char *scope, struct buf *into)
 {
 	const struct span none = { NULL, 0 };
-	struct span properties = entry_member(&rec->json, "properties");
+	struct span properties = entry_member(record, "properties");
 	struct buf word = BUF_INIT, auth = BUF_INIT, own = BUF_INIT,
 		   list = BUF_INIT, plain = BUF_INIT;
 	struct json_edit edits[16];
@@ -319,7 +361,7 @@ entry_bulk(const struct record *rec, enum record_mode mode,
 
 	buf_json(&word, record_mode_name(mode), strlen(record_mode_name(mode)));
 	member_edit(edits, &n, "importMode", buf_peek(&word));
-	if (form == ENTRY_LOCKED || !entry_member(&rec->json, "status").at)
+	if (form == ENTRY_LOCKED || !entry_member(record, "status").at)
 		member_edit(edits, &n, "status", span_of("\"enabled\""));
 	if (form == ENTRY_LOCKED) {
 		throwaway(&auth);
@@ -347,7 +389,7 @@ entry_bulk(const struct record *rec, enum record_mode mode,
 		plain_properties(properties, &plain);
 		member_edit(edits, &n, "properties", buf_peek(&plain));
 	}
-	json_splice(&rec->json, edits, n, into);
+	json_splice(record, edits, n, into);
 	buf_free(&word);
 	buf_wipe(&auth);
 	buf_free(&own);
@@ -617,15 +659,16 @@ entry_same_twin(const struct record *rec, const struct json *there)
 }
 
 bool
-entry_has_reported(const struct record *rec)
+entry_has_twin(const struct record *rec, bool *reported)
 {
-	return !same_section(section_of(&rec->json, "reported"), span_of("{}"));
-}
+	struct span properties = entry_member(&rec->json, "properties");
+	struct span desired, said;
 
-bool
-entry_has_twin(const struct record *rec)
-{
-	return !entry_same_twin(rec, NULL) || entry_has_reported(rec);
+	desired = entry_path(properties, "desired", NULL);
+	said = entry_path(properties, "reported", NULL);
+	*reported = !is_empty(said);
+	return *reported || !is_empty(desired) ||
+	       !is_empty(entry_member(&rec->json, "tags"));
 }
 
 bool

@@ -34,7 +34,7 @@ struct span entry_member(const struct json *j, const char *name);
 /* The same at a path of names. */
 struct span entry_path(struct span text, const char *a, const char *b);
 
-/* A desired or reported section without $metadata and $version. */
+/* A desired or reported section, validated, without $metadata and $version. */
 void entry_plain(struct span section, struct buf *into);
 
 /*
@@ -57,7 +57,7 @@ char *entry_parents(const struct json *j);
  * The element of a bulk call, with that importMode.  scope: the parents'
  * scopes on this hub with blanks between them, or NULL.
  */
-void entry_bulk(const struct record *rec, enum record_mode mode,
+void entry_bulk(const struct json *record, enum record_mode mode,
     enum entry_form form, const char *scope, struct buf *into);
 
 /* The body of PUT /devices/{id}[/modules/{m}].  there: the identity as the hub
@@ -78,8 +78,7 @@ enum entry_lock entry_lock(const struct record *rec, const struct json *there);
 /* there NULL: a twin that is empty. */
 bool entry_same_twin(const struct record *rec, const struct json *there);
 /* Has it tags, desired or reported properties that are not empty? */
-bool entry_has_twin(const struct record *rec);
-bool entry_has_reported(const struct record *rec);
+bool entry_has_twin(const struct record *rec, bool *reported);
 /* Has it reported properties that the hub has not? */
 bool entry_reported_differs(const struct record *rec, const struct json *there);
 

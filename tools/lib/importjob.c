@@ -254,8 +254,8 @@ write_lines(struct importjob *j, struct blob_writer *to, struct err *e)
 			form = load_form(j->l->plan, i, *s);
 			(void)line_mode(j, &rec, *s, form, &mode);
 			buf_clear(&line);
-			entry_bulk(
-			    &rec, mode, form, load_scope(j->l->plan, i), &line);
+			entry_bulk(&rec.json, mode, form,
+			    load_scope(j->l->plan, i), &line);
 			for (size_t n = 0; n < line.len; n++)
 				if (line.at[n] == '\r' || line.at[n] == '\n')
 					line.at[n] = ' ';

@@ -413,14 +413,7 @@ json_free(struct json *j)
 	*j = (struct json){ .count = 0 };
 }
 
-/*
- * Walking text that has been validated: no checks of the grammar, and no list
- * in memory.  Reads never pass the end all the same.
- */
-struct walk {
-	const char *p, *end;
-	bool object;
-};
+/* -- walking text that has been validated ---------------------------------- */
 
 static const char *
 past_string(const char *p, const char *end)
@@ -435,33 +428,66 @@ past_string(const char *p, const char *end)
 	return end;
 }
 
+/* The next quote or bracket. */
+static inline const char *
+skip_unstructured(const char *p, const char *end)
+{
+#if defined __SSE2__ && !defined JSON_PLAIN_C
+	const __m128i quote = _mm_set1_epi8('"');
+	const __m128i opens = _mm_set1_epi8('{');
+	const __m128i closes = _mm_set1_epi8('}');
+	const __m128i low = _mm_set1_epi8(0x20); /* makes a brace of [ and ] */
+
+	while (end - p >= 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+		__m128i brace = _mm_or_si128(v, low);
+		__m128i odd = _mm_or_si128(_mm_cmpeq_epi8(v, quote),
+		    _mm_or_si128(_mm_cmpeq_epi8(brace, opens),
+			_mm_cmpeq_epi8(brace, closes)));
+		int mask = _mm_movemask_epi8(odd);
+
+		if (mask)
+			return p + __builtin_ctz((unsigned)mask);
+		p += 16;
+	}
+#endif
+	while (p < end && *p != '"' && (*p | 0x20) != '{' && (*p | 0x20) != '}')
+		p++;
+	return p;
+}
+
 static const char *
-past_value(const char *p, const char *end)
+past_list(const char *p, const char *end)
 {
 	size_t depth = 0;
 
 	while (p < end) {
 		if (*p == '"') {
 			p = past_string(p, end);
-			if (depth == 0)
+		} else {
+			if ((*p++ | 0x20) == '{')
+				depth++;
+			else if (--depth == 0)
 				return p;
-			continue;
 		}
-		if (*p == '{' || *p == '[') {
-			depth++;
-		} else if (*p == '}' || *p == ']') {
-			if (depth <= 1)
-				return depth ? p + 1 : p;
-			depth--;
-		} else if (depth == 0 && (*p == ',' || is_blank(*p))) {
-			return p;
-		}
-		p++;
+		p = skip_unstructured(p, end);
 	}
 	return end;
 }
 
 static const char *
+past_value(const char *p, const char *end)
+{
+	if (p < end && *p == '"')
+		return past_string(p, end);
+	if (p < end && (*p | 0x20) == '{')
+		return past_list(p, end);
+	while (p < end && *p != ',' && (*p | 0x20) != '}' && !is_blank(*p))
+		p++;
+	return p;
+}
+
+static inline const char *
 past_blank(const char *p, const char *end)
 {
 	while (p < end && (is_blank(*p) || *p == ',' || *p == ':'))
@@ -469,9 +495,8 @@ past_blank(const char *p, const char *end)
 	return p;
 }
 
-/* False when the value holds no others. */
-static bool
-walk_begin(struct walk *w, struct span value)
+bool
+json_walk(struct json_walk *w, struct span value)
 {
 	enum json_kind kind = json_kind_of(value);
 
@@ -481,8 +506,8 @@ walk_begin(struct walk *w, struct span value)
 	return value.len && (kind == JSON_OBJECT || kind == JSON_ARRAY);
 }
 
-static bool
-walk_next(struct walk *w, struct span *name, struct span *value)
+bool
+json_next(struct json_walk *w, struct span *name, struct span *value)
 {
 	w->p = past_blank(w->p, w->end);
 	if (w->p >= w->end || *w->p == '}' || *w->p == ']')
@@ -498,6 +523,35 @@ walk_next(struct walk *w, struct span *name, struct span *value)
 	w->p = past_value(w->p, w->end);
 	value->len = (size_t)(w->p - value->at);
 	return true;
+}
+
+static bool
+is_escaped(struct span string)
+{
+	return memchr(string.at, '\\', string.len) != NULL;
+}
+
+void
+json_list(struct span text, struct json *into)
+{
+	const char *end = text.at + text.len, *p = skip_blank(text.at, end);
+	struct json_walk w;
+	struct span name, value;
+
+	while (end > p && is_blank(end[-1]))
+		end--;
+	into->text = (struct span){ p, (size_t)(end - p) };
+	into->kind = json_kind_of(into->text);
+	into->count = 0;
+	into->altered = true;
+	if (!json_walk(&w, into->text))
+		return;
+	while (json_next(&w, &name, &value)) {
+		struct json_member *m = new_member(into);
+
+		*m = (struct json_member){ name, value, json_kind_of(value),
+			is_escaped(name), true };
+	}
 }
 
 static void
@@ -576,12 +630,6 @@ decode(struct span string, struct buf *into)
 	return met;
 }
 
-static bool
-is_escaped(struct span string)
-{
-	return memchr(string.at, '\\', string.len) != NULL;
-}
-
 int
 json_decode(struct span string, struct buf *into)
 {
@@ -613,14 +661,18 @@ json_string(struct span value)
 bool
 json_string_is(struct span value, const char *text)
 {
-	size_t len = strlen(text);
+	size_t len = strlen(text), raw = value.len - 2;
 	struct buf b = BUF_INIT;
 	bool is;
 
 	if (value.len < 2 || *value.at != '"')
 		return false;
+	/* What is escaped is longer than what it stands for. */
+	if (raw <= len)
+		return raw == len && !memcmp(value.at + 1, text, len) &&
+		       !memchr(text, '\\', len);
 	if (!is_escaped(value))
-		return value.len - 2 == len && !memcmp(value.at + 1, text, len);
+		return false;
 	is = json_decode(value, &b) == 0 && span_is(buf_peek(&b), text);
 	buf_free(&b);
 	return is;
@@ -666,11 +718,11 @@ json_get(struct span text, const char *const path[], struct span *value,
 
 	for (; *path; path++) {
 		struct span name, v, inner = { NULL, 0 };
-		struct walk w;
+		struct json_walk w;
 
-		if (!walk_begin(&w, at) || !w.object)
+		if (!json_walk(&w, at) || !w.object)
 			return 0;
-		while (walk_next(&w, &name, &v)) {
+		while (json_next(&w, &name, &v)) {
 			if (!json_string_is(name, *path))
 				continue;
 			if (inner.at)
@@ -712,12 +764,12 @@ bool
 json_numbers_altered(struct span value)
 {
 	struct span name, inner;
-	struct walk w;
+	struct json_walk w;
 
 	if (json_kind_of(value) == JSON_NUMBER)
 		return json_number_altered(value);
-	if (walk_begin(&w, value))
-		while (walk_next(&w, &name, &inner))
+	if (json_walk(&w, value))
+		while (json_next(&w, &name, &inner))
 			if (json_numbers_altered(inner))
 				return true;
 	return false;
@@ -858,11 +910,11 @@ sort_members(struct span object)
 {
 	struct sorted s = { NULL, 0, BUF_INIT };
 	struct span name, value;
-	struct walk w;
+	struct json_walk w;
 	size_t cap = 0;
 
-	(void)walk_begin(&w, object);
-	while (walk_next(&w, &name, &value)) {
+	(void)json_walk(&w, object);
+	while (json_next(&w, &name, &value)) {
 		if (s.count == cap) {
 			cap = cap ? 2 * cap : 16;
 			s.list = xrealloc(s.list, cap * sizeof *s.list);
@@ -904,14 +956,14 @@ static bool
 same_array(struct span a, struct span b)
 {
 	struct span name, x, y;
-	struct walk v, w;
+	struct json_walk v, w;
 
-	(void)walk_begin(&v, a);
-	(void)walk_begin(&w, b);
+	(void)json_walk(&v, a);
+	(void)json_walk(&w, b);
 	for (;;) {
-		bool more = walk_next(&v, &name, &x);
+		bool more = json_next(&v, &name, &x);
 
-		if (walk_next(&w, &name, &y) != more)
+		if (json_next(&w, &name, &y) != more)
 			return false;
 		if (!more)
 			return true;
@@ -1106,7 +1158,7 @@ static const char *
 lost_in_libjq(struct span value)
 {
 	struct span name, inner;
-	struct walk w;
+	struct json_walk w;
 	const char *why = NULL;
 
 	if (json_kind_of(value) == JSON_STRING && is_escaped(value)) {
@@ -1117,9 +1169,9 @@ lost_in_libjq(struct span value)
 		buf_free(&b);
 		return why;
 	}
-	if (!walk_begin(&w, value))
+	if (!json_walk(&w, value))
 		return NULL;
-	while (!why && walk_next(&w, &name, &inner)) {
+	while (!why && json_next(&w, &name, &inner)) {
 		why = lost_in_libjq(inner);
 		if (!why && name.len)
 			why = lost_in_libjq(name);

@@ -11,6 +11,7 @@
 
 enum {
 	WRITE_AT = 1 << 16,
+	READ_AHEAD = 1 << 16,
 	PER_PAGE = 64, /* entries */
 	KEY_BYTES = 16,
 	IN_MEMORY = 128, /* pages: far more than hands out pointers at a time */
@@ -222,21 +223,64 @@ ledger_more(struct ledger *l, struct span raw)
 
 /* -- by id ---------------------------------------------------------------- */
 
+static uint64_t
+turned(uint64_t x, int bits)
+{
+	return x << bits | x >> (64 - bits);
+}
+
+static void
+stir(uint64_t v[4], int rounds)
+{
+	while (rounds--) {
+		v[0] += v[1];
+		v[2] += v[3];
+		v[1] = turned(v[1], 13) ^ v[0];
+		v[3] = turned(v[3], 16) ^ v[2];
+		v[0] = turned(v[0], 32);
+		v[2] += v[1];
+		v[0] += v[3];
+		v[1] = turned(v[1], 17) ^ v[2];
+		v[3] = turned(v[3], 21) ^ v[0];
+		v[2] = turned(v[2], 32);
+	}
+}
+
+/* SipHash-2-4 of 128 bits, by its paper, with a key that is no secret: that two
+ * ids meet is left to chance, and SHA-256 takes a hundred times as long. */
 void
 ledger_key(const char *id, const char *module, uint64_t key[2])
 {
-	unsigned char sum[EVP_MAX_MD_SIZE];
-	char text[300];
-	/* Ids have at most 128 bytes; '\n' is in none of them. */
-	int n = snprintf(text, sizeof text, "%s%s%s", id, module ? "\n" : "",
-	    module ? module : "");
+	uint64_t v[4] = { 0x736f6d6570736575, 0x646f72616e646f6d ^ 0xee,
+		0x6c7967656e657261, 0x7465646279746573 };
+	char text[304] = "";
+	size_t len = strlen(id), more = module ? strlen(module) + 1 : 0;
 
-	if (n < 0 || (size_t)n >= sizeof text)
-		bug("an id of %d bytes", n);
-	if (EVP_Digest(text, (size_t)n, sum, NULL, EVP_sha256(), NULL) != 1)
-		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
-	memcpy(key, sum, 16);
-	key[0] |= 1; /* 0 is for lines that are no record */
+	/* Ids have at most 128 bytes; '\n' is in none of them. */
+	if (len + more >= sizeof text - 8)
+		bug("an id of %zu bytes", len + more);
+	memcpy(text, id, len);
+	if (module) {
+		text[len] = '\n';
+		memcpy(text + len + 1, module, more - 1);
+	}
+	len += more;
+	for (size_t at = 0; at <= len; at += 8) {
+		uint64_t word;
+
+		memcpy(&word, text + at, 8);
+		if (len - at < 8)
+			word |= (uint64_t)len << 56;
+		v[3] ^= word;
+		stir(v, 2);
+		v[0] ^= word;
+	}
+	v[2] ^= 0xee;
+	stir(v, 4);
+	key[0] = (v[0] ^ v[1] ^ v[2] ^ v[3]) | 1; /* 0: a line, no record */
+	v[1] ^= 0xdd;
+	stir(v, 4);
+	key[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 static bool
@@ -344,18 +388,51 @@ ledger_find(struct ledger *l, const char *id, const char *module)
 
 /* -- the lines ------------------------------------------------------------ */
 
-void
-ledger_raw(struct ledger *l, uint32_t index, struct buf *into)
+/* Who reads one after the other finds the next in memory. */
+static struct span
+raw(struct ledger *l, const struct ledger_entry *e)
 {
-	const struct ledger_entry *e = ledger_at(l, index);
+	struct buf *w = &l->window;
+	uint64_t end = e->offset + e->length, left = l->end - e->offset;
+	size_t n = e->length;
 
 	if (l->pending.len)
 		flush(l);
+	if (e->offset < l->window_at || end > l->window_at + w->len) {
+		if (e->offset >= l->after &&
+		    e->offset - l->after < READ_AHEAD && n < READ_AHEAD)
+			n = left < READ_AHEAD ? (size_t)left : READ_AHEAD;
+		buf_clear(w);
+		buf_reserve(w, n);
+		read_at(l->fd, w->at, n, e->offset);
+		w->len = n;
+		l->window_at = e->offset;
+	}
+	l->after = end;
+	return (struct span){ w->at + (e->offset - l->window_at), e->length };
+}
+
+struct span
+ledger_peek(struct ledger *l, uint32_t index)
+{
+	const struct ledger_entry *e = ledger_at(l, index);
+	struct span s = raw(l, e);
+
+	if (e->offset == 0 && s.len >= 3 &&
+	    memcmp(s.at, "\xef\xbb\xbf", 3) == 0) {
+		s.at += 3;
+		s.len -= 3;
+	}
+	while (s.len && (s.at[s.len - 1] == '\n' || s.at[s.len - 1] == '\r'))
+		s.len--;
+	return s;
+}
+
+void
+ledger_text(struct ledger *l, uint32_t index, struct buf *into)
+{
 	buf_clear(into);
-	buf_reserve(into, e->length + 1);
-	read_at(l->fd, into->at, e->length, e->offset);
-	into->len = e->length;
-	into->at[into->len] = '\0';
+	buf_span(into, ledger_peek(l, index));
 }
 
 void
@@ -379,17 +456,30 @@ ledger_copy(struct ledger *l, uint32_t index, struct out *out)
 }
 
 void
-ledger_text(struct ledger *l, uint32_t index, struct buf *into)
+ledger_digest(struct ledger *l, char hex[65])
 {
-	ledger_raw(l, index, into);
-	if (ledger_at(l, index)->offset == 0 && into->len >= 3 &&
-	    memcmp(into->at, "\xef\xbb\xbf", 3) == 0) {
-		memmove(into->at, into->at + 3, into->len - 3);
-		into->len -= 3;
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	unsigned char sum[EVP_MAX_MD_SIZE], piece[16 * 1024];
+	bool good =
+	    digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1;
+
+	if (l->pending.len)
+		flush(l);
+	for (uint64_t done = 0; good && done < l->end;) {
+		size_t n = sizeof piece;
+
+		if (n > l->end - done)
+			n = (size_t)(l->end - done);
+		read_at(l->fd, piece, n, done);
+		good = EVP_DigestUpdate(digest, piece, n) == 1;
+		done += n;
 	}
-	while (into->len && (into->at[into->len - 1] == '\n' ||
-				into->at[into->len - 1] == '\r'))
-		into->at[--into->len] = '\0';
+	if (!good || EVP_DigestFinal_ex(digest, sum, NULL) != 1)
+		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
+	EVP_MD_CTX_free(digest);
+	OPENSSL_cleanse(piece, sizeof piece);
+	for (int i = 0; i < 32; i++)
+		(void)snprintf(hex + (size_t)2 * (size_t)i, 3, "%02x", sum[i]);
 }
 
 void
@@ -401,5 +491,6 @@ ledger_close(struct ledger *l)
 	free(l->where);
 	free(l->slot);
 	buf_wipe(&l->pending);
+	buf_wipe(&l->window);
 	free(l);
 }

@@ -44,7 +44,9 @@ struct ledger {
 	/* The rest is ledger.c's. */
 	uint32_t *slot, slots; /* finds an entry by its key */
 	uint64_t end;
-	struct buf pending; /* of the spool, not written yet */
+	struct buf pending;        /* of the spool, not written yet */
+	struct buf window;         /* of the spool, read */
+	uint64_t window_at, after; /* its place; where the last line ended */
 	int fd, index;
 	struct ledger_page *page; /* of the index, those in memory */
 	uint16_t *where, first; /* of each page: its place there; the latest */
@@ -73,11 +75,14 @@ uint32_t ledger_name(
 uint32_t ledger_find(struct ledger *l, const char *id, const char *module);
 /* What ledger_name() has stored, for those who compare. */
 void ledger_key(const char *id, const char *module, uint64_t key[2]);
-/* The line as it came in; without its end for ledger_text(). */
-void ledger_raw(struct ledger *l, uint32_t index, struct buf *into);
+/* The line without its end; of ledger_peek() borrowed until the next call of
+ * any function here that gives a line. */
+struct span ledger_peek(struct ledger *l, uint32_t index);
 void ledger_text(struct ledger *l, uint32_t index, struct buf *into);
 /* As it came in, of any length, in pieces. */
 void ledger_copy(struct ledger *l, uint32_t index, struct out *out);
+/* SHA-256 of all lines, in hex. */
+void ledger_digest(struct ledger *l, char hex[65]);
 void ledger_close(struct ledger *l);
 
 #endif

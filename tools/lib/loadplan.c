@@ -2,7 +2,6 @@
 #include "loadplan.h"
 #include "quota.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -22,9 +21,8 @@ struct load_plan {
 	uint32_t count, cap;
 	uint32_t *slot, slots; /* finds a parent by key; 0: empty */
 	long rejected, deletes;
-	EVP_MD_CTX *digest; /* of the input */
-	char input[65];
-	uint32_t twin; /* the first record that brings one */
+	char input[65]; /* its digest, when somebody has asked for it */
+	uint32_t twin;  /* the first record that brings one */
 };
 
 static const char *const step_names[] = {
@@ -74,6 +72,7 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 	struct ledger_entry *entry;
 	const char *code = "BadRecord";
 	char *parent, text[64];
+	bool reported;
 	struct err e;
 
 	if (record_read(line->text, rec, &e)) {
@@ -102,9 +101,9 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 		r->p->deletes++;
 		return;
 	}
-	if (entry_has_twin(rec))
+	if (entry_has_twin(rec, &reported))
 		entry->flags |= LOAD_HAS_TWIN;
-	if (entry_has_reported(rec))
+	if (reported)
 		entry->flags |= LOAD_HAS_REPORTED;
 	if (entry->flags & LOAD_HAS_TWIN && r->p->twin == LEDGER_NONE)
 		r->p->twin = i;
@@ -216,18 +215,6 @@ link_all(struct load_plan *p)
 	buf_wipe(&text);
 }
 
-static void
-end_digest(struct load_plan *p)
-{
-	unsigned char sum[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	if (EVP_DigestFinal_ex(p->digest, sum, &len) != 1)
-		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
-	for (unsigned i = 0; i < len; i++)
-		(void)snprintf(p->input + (size_t)2 * i, 3, "%02x", sum[i]);
-}
-
 struct load_plan *
 load_read(struct ledger *ledger, const struct load_rules *rules,
     load_reject *on_reject, void *ctx, struct err *e)
@@ -242,12 +229,7 @@ load_read(struct ledger *ledger, const struct load_rules *rules,
 
 	p->ledger = ledger;
 	p->twin = LEDGER_NONE;
-	p->digest = EVP_MD_CTX_new();
-	if (!p->digest || EVP_DigestInit_ex(p->digest, EVP_sha256(), NULL) != 1)
-		die(LOCAL_FAILURE, NULL, "SHA-256 does not start");
 	while ((got = lines_next(in, &line, e)) > LINES_END) {
-		if (EVP_DigestUpdate(p->digest, line.raw.at, line.raw.len) != 1)
-			die(LOCAL_FAILURE, NULL, "SHA-256 failed");
 		if (got != LINES_LINE) {
 			if (open)
 				ledger_more(ledger, line.raw);
@@ -271,14 +253,15 @@ load_read(struct ledger *ledger, const struct load_rules *rules,
 		load_free(p);
 		return NULL;
 	}
-	end_digest(p);
 	link_all(p);
 	return p;
 }
 
 const char *
-load_input(const struct load_plan *p)
+load_input(struct load_plan *p)
 {
+	if (!*p->input)
+		ledger_digest(p->ledger, p->input);
 	return p->input;
 }
 
@@ -306,7 +289,6 @@ load_free(struct load_plan *p)
 		free(p->parent[i].id);
 		free(p->parent[i].scope);
 	}
-	EVP_MD_CTX_free(p->digest);
 	free(p->parent);
 	free(p->slot);
 	free(p);

@@ -70,8 +70,8 @@ struct load_plan *load_read(struct ledger *ledger,
 /* May this input be applied at all? */
 int load_check(const struct load_plan *p, const struct load_rules *rules,
     const struct hub *hub, const char *operand, struct err *e);
-/* SHA-256 of all bytes that were read, in hex. */
-const char *load_input(const struct load_plan *p);
+/* SHA-256 of all lines that may be records, in hex. */
+const char *load_input(struct load_plan *p);
 /* A record that an earlier run left undone: if it is a module of a device that
  * is opened for its modules, that is to be looked at, and opened, once more. */
 void load_reopen(struct load_plan *p, uint32_t entry);

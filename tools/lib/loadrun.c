@@ -315,18 +315,12 @@ denied(void *ctx, const struct err *e)
 static void
 bulk(struct loadrun *l, struct bulk *b, uint32_t i)
 {
-	struct buf line = BUF_INIT;
-	struct record rec = { 0 };
-	struct err e;
+	const struct ledger_entry *e;
 
 	loadrun_sending(l, i);
-	ledger_text(l->ledger, i, &line);
-	if (record_read(buf_peek(&line), &rec, &e))
-		bug("a record that was read before is none: %s", e.text);
-	bulk_add(b, &rec, load_bulk_mode(ledger_at(l->ledger, i)),
+	e = ledger_at(l->ledger, i);
+	bulk_add(b, ledger_peek(l->ledger, i), e->key, load_bulk_mode(e),
 	    load_form(l->plan, i, l->step), load_scope(l->plan, i), i);
-	record_free(&rec);
-	buf_wipe(&line);
 }
 
 void
