@@ -21,6 +21,7 @@ struct bulk {
 	void *ctx;
 	struct call *next; /* being filled, or NULL */
 	struct json list;  /* of the record at hand */
+	size_t last;       /* the length of the call before */
 };
 
 struct call {
@@ -230,7 +231,7 @@ bulk_open(struct hub *hub, struct http *http, struct pace *pace,
 	struct bulk *b = xcalloc(1, sizeof *b);
 
 	*b = (struct bulk){ hub, http, pace, said, denied, ctx, NULL,
-		{ .count = 0 } };
+		{ .count = 0 }, 0 };
 	return b;
 }
 
@@ -244,6 +245,7 @@ bulk_flush(struct bulk *b)
 		return;
 	b->next = NULL;
 	buf_char(&c->body, ']');
+	b->last = c->body.len;
 	r = hub_request(b->hub, "POST", NULL, "/devices");
 	r.body = c->body;
 	c->body = (struct buf)BUF_INIT;
@@ -280,6 +282,7 @@ bulk_add(struct bulk *b, struct span record, const uint64_t key[2],
 	if (!c) {
 		c = b->next = xcalloc(1, sizeof *c);
 		c->b = b;
+		buf_reserve(&c->body, b->last);
 	}
 	buf_char(&c->body, c->count ? ',' : '[');
 	json_list(record, &b->list);

@@ -58,17 +58,15 @@ add_run(struct buf *into, const char *from, const char *to)
 	buf_add(into, from, (size_t)(to - from));
 }
 
-void
-entry_plain(struct span section, struct buf *into)
+/* What begins at text is an object; gives the place behind it. */
+static const char *
+add_plain(struct span text, struct buf *into)
 {
 	const char *run = NULL, *end = NULL; /* kept, not copied yet */
 	struct span name, value;
 	struct json_walk w;
 
-	if (!json_walk(&w, section) || !w.object) {
-		buf_span(into, section);
-		return;
-	}
+	(void)json_walk(&w, text);
 	buf_char(into, '{');
 	while (json_next(&w, &name, &value)) {
 		if (is_service_made(name)) {
@@ -82,6 +80,16 @@ entry_plain(struct span section, struct buf *into)
 	}
 	add_run(into, run, end);
 	buf_char(into, '}');
+	return w.p + 1;
+}
+
+void
+entry_plain(struct span section, struct buf *into)
+{
+	if (section.len && *section.at == '{')
+		(void)add_plain(section, into);
+	else
+		buf_span(into, section);
 }
 
 /* Has a section nothing but what the service adds? */
@@ -264,12 +272,13 @@ char *
 entry_parents(const struct json *j)
 {
 	struct span list = entry_member(j, "parentScopes");
-	struct span scope = parent_scope(j);
 	struct buf ids = BUF_INIT;
 	struct json_fault fault;
 	struct json a = { 0 };
 
-	add_parent(scope, &ids);
+	if (!list.at && !entry_member(j, "deviceScope").at)
+		return NULL; /* most have none */
+	add_parent(parent_scope(j), &ids);
 	if (list.at && json_scan(list, &a, &fault) == 0 && a.kind == JSON_ARRAY)
 		for (size_t i = 1; i < a.count; i++)
 			add_parent(a.member[i].value, &ids);
@@ -300,6 +309,7 @@ throwaway(struct buf *into)
 static void
 plain_properties(struct span properties, struct buf *into)
 {
+	const char *from = properties.at; /* copied up to here */
 	struct span name, value;
 	struct json_walk w;
 
@@ -307,19 +317,17 @@ plain_properties(struct span properties, struct buf *into)
 		buf_span(into, properties);
 		return;
 	}
-	buf_char(into, '{');
-	for (int n = 0; json_next(&w, &name, &value); n++) {
-		if (n)
-			buf_char(into, ',');
-		buf_span(into, name);
-		buf_char(into, ':');
-		if (json_string_is(name, "desired") ||
-		    json_string_is(name, "reported"))
-			entry_plain(value, into);
-		else
-			buf_span(into, value);
+	while (json_next_name(&w, &name)) {
+		value = (struct span){ w.p, (size_t)(w.end - w.p) };
+		if (*w.p == '{' && (json_string_is(name, "desired") ||
+				       json_string_is(name, "reported"))) {
+			buf_add(into, from, (size_t)(w.p - from));
+			w.p = from = add_plain(value, into);
+		} else {
+			json_skip(&w);
+		}
 	}
-	buf_char(into, '}');
+	buf_add(into, from, (size_t)(w.end - from));
 }
 
 /* own: the first; list: all. */
@@ -662,13 +670,23 @@ bool
 entry_has_twin(const struct record *rec, bool *reported)
 {
 	struct span properties = entry_member(&rec->json, "properties");
-	struct span desired, said;
+	struct span name, value;
+	struct json_walk w;
+	bool twin = !is_empty(entry_member(&rec->json, "tags"));
 
-	desired = entry_path(properties, "desired", NULL);
-	said = entry_path(properties, "reported", NULL);
-	*reported = !is_empty(said);
-	return *reported || !is_empty(desired) ||
-	       !is_empty(entry_member(&rec->json, "tags"));
+	*reported = false;
+	if (!properties.at || !json_walk(&w, properties) || !w.object)
+		return twin;
+	while (json_next(&w, &name, &value)) {
+		bool said = json_string_is(name, "reported");
+
+		if (json_kind_of(value) == JSON_NULL || is_empty(value) ||
+		    !(said || json_string_is(name, "desired")))
+			continue;
+		twin = true;
+		*reported |= said;
+	}
+	return twin;
 }
 
 bool

@@ -428,49 +428,116 @@ past_string(const char *p, const char *end)
 	return end;
 }
 
-/* The next quote or bracket. */
-static inline const char *
-skip_unstructured(const char *p, const char *end)
-{
+/* What 64 bytes hold, a bit for each. */
+struct block {
+	uint64_t quote, backslash, opens, closes;
+};
+
 #if defined __SSE2__ && !defined JSON_PLAIN_C
-	const __m128i quote = _mm_set1_epi8('"');
-	const __m128i opens = _mm_set1_epi8('{');
-	const __m128i closes = _mm_set1_epi8('}');
+static inline void
+read_part(const char *p, int at, struct block *b)
+{
 	const __m128i low = _mm_set1_epi8(0x20); /* makes a brace of [ and ] */
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+	__m128i brace = _mm_or_si128(v, low);
 
-	while (end - p >= 16) {
-		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-		__m128i brace = _mm_or_si128(v, low);
-		__m128i odd = _mm_or_si128(_mm_cmpeq_epi8(v, quote),
-		    _mm_or_si128(_mm_cmpeq_epi8(brace, opens),
-			_mm_cmpeq_epi8(brace, closes)));
-		int mask = _mm_movemask_epi8(odd);
-
-		if (mask)
-			return p + __builtin_ctz((unsigned)mask);
-		p += 16;
-	}
-#endif
-	while (p < end && *p != '"' && (*p | 0x20) != '{' && (*p | 0x20) != '}')
-		p++;
-	return p;
+#define BITS(in, c)                                \
+	((uint64_t)(unsigned)_mm_movemask_epi8(    \
+	     _mm_cmpeq_epi8(in, _mm_set1_epi8(c))) \
+	    << at)
+	b->quote |= BITS(v, '"');
+	b->backslash |= BITS(v, '\\');
+	b->opens |= BITS(brace, '{');
+	b->closes |= BITS(brace, '}');
+#undef BITS
 }
 
+static inline struct block
+read_block(const char *p)
+{
+	struct block b = { 0 };
+
+	read_part(p, 0, &b);
+	read_part(p, 16, &b);
+	read_part(p, 32, &b);
+	read_part(p, 48, &b);
+	return b;
+}
+#else
+static struct block
+read_block(const char *p)
+{
+	struct block b = { 0 };
+
+	for (int i = 0; i < 64; i++) {
+		b.quote |= (uint64_t)(p[i] == '"') << i;
+		b.backslash |= (uint64_t)(p[i] == '\\') << i;
+		b.opens |= (uint64_t)((p[i] | 0x20) == '{') << i;
+		b.closes |= (uint64_t)((p[i] | 0x20) == '}') << i;
+	}
+	return b;
+}
+#endif
+
+/* Takes from quote what a backslash stands before.  *next: one stands before
+ * the next block, or did before this. */
+static uint64_t
+without_escaped(const struct block *b, bool *next)
+{
+	uint64_t quote = b->quote, left = b->backslash;
+
+	if (*next) {
+		quote &= ~(uint64_t)1;
+		left &= ~(uint64_t)1;
+	}
+	*next = false;
+	while (left) {
+		uint64_t escaped = (left & -left) << 1;
+
+		*next = !escaped;
+		quote &= ~escaped;
+		left &= (left - 1) & ~escaped;
+	}
+	return quote;
+}
+
+/* An object or array: by counting brackets, but not those within strings. */
 static const char *
 past_list(const char *p, const char *end)
 {
+	uint64_t inside = 0; /* all ones: within a string */
 	size_t depth = 0;
+	bool escaped = false;
 
-	while (p < end) {
-		if (*p == '"') {
-			p = past_string(p, end);
+	for (; p < end; p += 64) {
+		struct block b;
+
+		if (end - p < 64) {
+			char last[64] = "";
+
+			memcpy(last, p, (size_t)(end - p));
+			b = read_block(last);
 		} else {
-			if ((*p++ | 0x20) == '{')
+			b = read_block(p);
+		}
+		if (b.backslash || escaped)
+			b.quote = without_escaped(&b, &escaped);
+		/* A bit for each byte that an odd number of quotes precede. */
+		b.quote ^= b.quote << 1;
+		b.quote ^= b.quote << 2;
+		b.quote ^= b.quote << 4;
+		b.quote ^= b.quote << 8;
+		b.quote ^= b.quote << 16;
+		b.quote ^= b.quote << 32;
+		inside ^= b.quote;
+		b.opens &= ~inside;
+		b.closes &= ~inside;
+		inside = inside >> 63 ? ~(uint64_t)0 : 0;
+		for (uint64_t m = b.opens | b.closes; m; m &= m - 1)
+			if (b.opens & m & -m)
 				depth++;
 			else if (--depth == 0)
-				return p;
-		}
-		p = skip_unstructured(p, end);
+				return p + __builtin_ctzll(m) + 1;
 	}
 	return end;
 }
@@ -490,7 +557,7 @@ past_value(const char *p, const char *end)
 static inline const char *
 past_blank(const char *p, const char *end)
 {
-	while (p < end && (is_blank(*p) || *p == ',' || *p == ':'))
+	while (p < end && *p <= ':' && (is_blank(*p) || *p == ',' || *p == ':'))
 		p++;
 	return p;
 }
@@ -507,7 +574,7 @@ json_walk(struct json_walk *w, struct span value)
 }
 
 bool
-json_next(struct json_walk *w, struct span *name, struct span *value)
+json_next_name(struct json_walk *w, struct span *name)
 {
 	w->p = past_blank(w->p, w->end);
 	if (w->p >= w->end || *w->p == '}' || *w->p == ']')
@@ -519,8 +586,22 @@ json_next(struct json_walk *w, struct span *name, struct span *value)
 		name->len = (size_t)(w->p - name->at);
 		w->p = past_blank(w->p, w->end);
 	}
-	value->at = w->p;
+	return true;
+}
+
+void
+json_skip(struct json_walk *w)
+{
 	w->p = past_value(w->p, w->end);
+}
+
+bool
+json_next(struct json_walk *w, struct span *name, struct span *value)
+{
+	if (!json_next_name(w, name))
+		return false;
+	value->at = w->p;
+	json_skip(w);
 	value->len = (size_t)(w->p - value->at);
 	return true;
 }

@@ -23,6 +23,9 @@ struct load_plan {
 	long rejected, deletes;
 	char input[65]; /* its digest, when somebody has asked for it */
 	uint32_t twin;  /* the first record that brings one */
+	/* Is there any, whatever becomes of it? */
+	unsigned flags; /* of all entries */
+	bool twins;
 };
 
 static const char *const step_names[] = {
@@ -97,10 +100,12 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 		reject(r, i, code, e.text);
 		return;
 	}
+	r->p->flags |= entry->flags;
 	if (load_deletes(entry)) {
 		r->p->deletes++;
 		return;
 	}
+	r->p->twins |= !writes_identity(entry);
 	if (entry_has_twin(rec, &reported))
 		entry->flags |= LOAD_HAS_TWIN;
 	if (reported)
@@ -112,6 +117,7 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 	parent = entry_parents(&rec->json);
 	if (parent)
 		entry->flags |= LOAD_HAS_PARENT;
+	r->p->flags |= entry->flags;
 	free(parent);
 }
 
@@ -191,6 +197,8 @@ link_all(struct load_plan *p)
 	struct err e;
 	char *parent;
 
+	if (!(p->flags & (LOAD_IS_MODULE | LOAD_HAS_PARENT)))
+		return;
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct ledger_entry *entry = ledger_at(l, i);
 		bool module = entry->flags & LOAD_IS_MODULE;
@@ -483,6 +491,26 @@ load_takes_part(const struct load_plan *p, uint32_t i, enum load_step step)
 }
 
 bool
+load_has_step(const struct load_plan *p, enum load_step step)
+{
+	unsigned needs[LOAD_STEPS] = {
+		[LOAD_EDGE] = LOAD_IS_EDGE,
+		[LOAD_PARENTS] = LOAD_HAS_PARENT,
+		[LOAD_PEEK] = LOAD_IS_DISABLED,
+		[LOAD_OPEN] = LOAD_IS_DISABLED,
+		[LOAD_MODULES] = LOAD_IS_MODULE,
+		[LOAD_CLOSE] = LOAD_IS_DISABLED,
+		[LOAD_SYSTEM] = LOAD_IS_SYSTEM,
+	};
+
+	if (step == LOAD_DELETE_MODULES || step == LOAD_DELETE_DEVICES)
+		return p->deletes > 0;
+	if (step == LOAD_TWINS)
+		return p->twins;
+	return (p->flags & needs[step]) == needs[step];
+}
+
+bool
 load_later(const struct load_plan *p, uint32_t i, enum load_step step)
 {
 	const struct ledger_entry *e = ledger_at(p->ledger, i);
@@ -577,7 +605,7 @@ count_step(struct load_plan *p, enum load_step step, long *calls)
 	struct ledger *l = p->ledger;
 	long n = 0, bulk = 0;
 
-	for (uint32_t i = 0; i < l->count; i++) {
+	for (uint32_t i = 0; i < l->count && load_has_step(p, step); i++) {
 		if (!load_takes_part(p, i, step))
 			continue;
 		n++;
@@ -742,7 +770,7 @@ join_scopes(struct load_plan *p, struct parent *all)
 static void
 want_parents(struct load_plan *p)
 {
-	for (uint32_t i = 0; i < p->ledger->count; i++) {
+	for (uint32_t i = 0; i < p->ledger->count && p->count; i++) {
 		const struct ledger_entry *e = ledger_at(p->ledger, i);
 
 		if (e->parent != LEDGER_NONE && e->state <= LEDGER_HELD)

@@ -79,6 +79,8 @@ void load_free(struct load_plan *p);
 
 bool load_takes_part(
     const struct load_plan *p, uint32_t entry, enum load_step step);
+/* May there be one that does, now or later?  Spares a look at each. */
+bool load_has_step(const struct load_plan *p, enum load_step step);
 /* Does a later step go on with it? */
 bool load_later(const struct load_plan *p, uint32_t entry, enum load_step step);
 enum entry_form load_form(

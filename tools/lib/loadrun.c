@@ -256,10 +256,17 @@ loadrun_single(struct loadrun *l, uint32_t i)
 
 /* -- a hundred at a time -------------------------------------------------- */
 
+static void
+to_look_at(struct loadrun *l, uint32_t i)
+{
+	ledger_edit(l->ledger, i)->state = LEDGER_LOOK;
+	l->looks = true;
+}
+
 void
 loadrun_look(struct loadrun *l, uint32_t i, bool doubt)
 {
-	ledger_edit(l->ledger, i)->state = LEDGER_LOOK;
+	to_look_at(l, i);
 	if (doubt)
 		ledger_edit(l->ledger, i)->flags |= LOAD_DOUBT;
 	note_state(l, i);
@@ -351,7 +358,6 @@ run_step(struct loadrun *l, enum load_step step)
 	struct ledger *g = l->ledger;
 	struct bulk *b = bulk_open(l->hub, l->http, l->pace, said, denied, l);
 
-	l->step = step;
 	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++) {
 		bool hopeless;
 		const char *why;
@@ -369,14 +375,14 @@ run_step(struct loadrun *l, enum load_step step)
 		else if (goes_in_bulk(l, i))
 			bulk(l, b, i);
 		else
-			ledger_edit(g, i)->state = LEDGER_LOOK;
+			to_look_at(l, i);
 		loadrun_tick(l);
 	}
 	if (l->stop == DONE)
 		bulk_flush(b);
 	loadrun_drain(l);
 	bulk_close(b);
-	for (uint32_t i = 0; i < g->count && l->stop == DONE; i++)
+	for (uint32_t i = 0; i < g->count && l->looks && l->stop == DONE; i++)
 		if (ledger_at(g, i)->state == LEDGER_LOOK)
 			loadrun_single(l, i);
 	loadrun_drain(l);
@@ -450,16 +456,21 @@ loadrun_steps(struct loadrun *l)
 		ask_tier(l);
 	job = importjob_open(l);
 	for (int s = 0; s < LOAD_STEPS && l->stop == DONE; s++) {
-		if (job && (s == 0 || s == LOAD_DEVICES))
+		if (job && (s == 0 || s == LOAD_DEVICES)) {
 			importjob_round(job, s > 0);
+			l->looks = true;
+		}
 		if (s == LOAD_SCOPES) {
 			if (load_read_scopes(l->plan, l->hub, l->http, &e))
 				loadrun_stop(l, &e);
-		} else {
-			if (s == LOAD_PEEK)
-				l->login = hub_open_login(l->hub);
-			run_step(l, (enum load_step)s);
+			continue;
 		}
+		l->step = (enum load_step)s;
+		if (!load_has_step(l->plan, l->step))
+			continue;
+		if (s == LOAD_PEEK)
+			l->login = hub_open_login(l->hub);
+		run_step(l, l->step);
 	}
 	hub_close(l->login);
 	l->login = NULL;

@@ -42,6 +42,7 @@ struct loadrun {
 	const char *remark; /* for the next outcome, or NULL */
 	bool twinless;      /* the tier has no twins (CONTRACT Annex A) */
 	struct hub *login;  /* the hub as somebody who is not a key, or NULL */
+	bool looks;         /* some record may be LEDGER_LOOK */
 	enum load_step step;
 	long silent; /* failures of the service in a row */
 };
