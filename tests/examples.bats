@@ -86,3 +86,14 @@ page_examples() {
     expect_status 0 in_sim "$BATS_TEST_TMPDIR/x.sh"
     has "is up to date"
 }
+
+@test "examples/drill.mk: there, the hour, back, and a report" {
+    cd "$BATS_TEST_TMPDIR"
+    cp "$ROOT/examples/drill.mk" .
+    expect_status 0 hub-sim --speed 600 --timing=real --token-seconds=1000000 -- make -s -f drill.mk EVERY=0.1
+    has "contoso-drill: westus to eastus" "contoso-drill: eastus to westus" "devices after there: the same" \
+        "devices after back: the same"
+    [ "$(jq -s 'map(.result) | . == ["done", "done"]' there.json back.json)" = true ]
+    [ "$(wc -l <times.tsv)" -eq 5 ]
+    ! command -v gnuplot || file drill.png | grep -q 'PNG image data, 800 x 400'
+}

@@ -23,6 +23,7 @@ enum {
 	POST = 60,     /* for the answer to the request itself */
 	NAME = 2,      /* for the DNS */
 	PROBE = 10,    /* for one call of the data plane */
+	SKEW = 240,    /* by which a clock may be wrong for what it signs */
 	REASON = 300,  /* for why it failed, once its state says so */
 	PATIENCE = 600 /* for all that comes after it is Active */
 };
@@ -149,6 +150,13 @@ resolve(const struct failplan *p)
 
 /* -- the data plane ------------------------------------------------------- */
 
+/* What a clock that is wrong signs is not accepted. */
+static bool
+has_key(const struct failplan *p)
+{
+	return jv_get_kind(p->keys) == JV_KIND_ARRAY && fabs(p->skew) < SKEW;
+}
+
 /* The key whose rights let it read: fetched before, or none. */
 static struct hub *
 open_data(struct failwatch *w)
@@ -157,7 +165,7 @@ open_data(struct failwatch *w)
 	char *host = host_of(p), *policy = NULL, *key = NULL;
 	struct hub *hub;
 
-	if (jv_get_kind(p->keys) == JV_KIND_ARRAY)
+	if (has_key(p))
 		jv_array_foreach(p->keys, i, one) {
 			char *rights =
 			    jv_dup_string(jv_at(jv_copy(one), "rights"));
@@ -188,7 +196,7 @@ answers(struct watch *t)
 	struct http_request r =
 	    hub_request(hub, "GET", NULL, "/statistics/devices");
 	struct http_reply reply;
-	bool with_key = jv_get_kind(t->w->plan->keys) == JV_KIND_ARRAY;
+	bool with_key = has_key(t->w->plan);
 	int status;
 
 	r.no_retry = true;

@@ -175,7 +175,8 @@ turns_allowed(
     jv turns, double now, const char *to, const char *home, char **why)
 {
 	bool back = strcasecmp(to, home) == 0;
-	double last = -1, first = -1, until = 0;
+	double last = -1, until = 0;
+	double latest = -1, before = -1; /* the two last of that kind */
 	int n = jv_array_length(jv_copy(turns)), count = 0;
 
 	*why = NULL;
@@ -191,7 +192,8 @@ turns_allowed(
 			last = t;
 			if (is(turn, "to", home) == back) {
 				count++;
-				first = first < 0 ? t : first;
+				before = latest;
+				latest = t;
 			}
 		}
 		jv_free(turn);
@@ -201,8 +203,8 @@ turns_allowed(
 		until = last + HOUR;
 		*why = xstrdup("an hour must pass between two failovers");
 	}
-	if (count >= A_DAY && first + DAY > until && first + DAY > now) {
-		until = first + DAY;
+	if (count >= A_DAY && before + DAY > until && before + DAY > now) {
+		until = before + DAY;
 		free(*why);
 		*why = xasprintf("there were %d %s within a day", count,
 		    back ? "failbacks" : "failovers");
