@@ -63,7 +63,7 @@ export template devices report times plot
 drill.txt: back-same.txt times.tsv
 	jq -rs "$$report" there.json back.json > $@
 	for way in there back; do echo "devices after $$way: $$(cat $$way-same.txt)"; done >> $@
-	if command -v gnuplot > plot.log && gnuplot -e "$$plot" 2>> plot.log; then echo "plot: drill.png" >> $@; fi
+	if printenv plot | gnuplot 2> plot.log; then echo "plot: drill.png" >> $@; fi
 	cat $@
 
 # Seconds until each part of the recovery, there and back.

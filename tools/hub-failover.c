@@ -62,7 +62,7 @@ static const struct tool tool = {
 	.example = "hub-failover -n --to=eastus contoso\n"
 		   "hub-failover --to=eastus --confirm=contoso contoso",
 	.opts = opts,
-	.statuses = "0124567",
+	.statuses = "012456",
 	.operands_max = 1,
 };
 
