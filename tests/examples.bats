@@ -12,6 +12,7 @@ setup_file() {
 in_sim() {
     cd "$BATS_TEST_TMPDIR" || return
     cp "$ROOT/examples/migrate.mk" .
+    export XDG_STATE_HOME=$BATS_TEST_TMPDIR/state
     hub-sim --from "$ROOT/examples/contoso.json" -g west-rg \
         --registry "$BATS_FILE_TMPDIR/fleet.txt" --dest contoso-east -- \
         bash -euo pipefail "$1"
