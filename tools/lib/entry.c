@@ -394,6 +394,7 @@ entry_bulk(const struct json *record, enum record_mode mode,
 		member_edit(edits, &n, "tags", none);
 		member_edit(edits, &n, "properties", none);
 	} else if (properties.at) {
+		buf_reserve(&plain, properties.len);
 		plain_properties(properties, &plain);
 		member_edit(edits, &n, "properties", buf_peek(&plain));
 	}
