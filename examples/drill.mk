@@ -6,7 +6,8 @@
 #
 # On Azure it takes some two hours.  To see it in seconds, with simulated time:
 #
-#   hub-sim --speed 600 --timing=real -- make -f drill.mk EVERY=0.1
+#   hub-sim --speed 600 --timing=real --token-seconds=1000000 -- \
+#       make -f drill.mk EVERY=0.1
 #
 # Each step leaves a file, and a step that is done is not done again.  The hub
 # stays; "make -f drill.mk clean" takes away the files.

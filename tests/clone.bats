@@ -102,17 +102,3 @@ readonly REGISTRY='registry-dump | registry-load && registry-diff'
     expect_status 0 env DEVICES=30 "$ROOT/examples/demo"
     has "$(jq -nrc --argjson n 30 -f "$ROOT/examples/fleet.jq" | wc -l) records"
 }
-
-@test "each doubt in its other position: the same clone" {
-    # It turns them all itself: check-doubts need not repeat it for each.
-    [ -z "${HUB_SIM_DOUBTS-}" ] || skip "turns the doubts itself"
-    hub-sim --list-doubts >"$BATS_TEST_TMPDIR/doubts"
-    [ -s "$BATS_TEST_TMPDIR/doubts" ]
-    while IFS=$'\t' read -r name default positions _; do
-        for position in ${positions//|/ }; do
-            [ "$position" = "$default" ] && continue
-            echo "doubt $name=$position"
-            expect_status 0 in_sim --doubt "$name=$position" -- "$PIPE && $REGISTRY"
-        done
-    done <"$BATS_TEST_TMPDIR/doubts"
-}
