@@ -35,7 +35,8 @@ failplan_now(const struct failplan *p)
 static jv
 within(jv request, double seconds)
 {
-	return jv_put(request, "limit", jv_number(seconds < 0.01 ? 0.01 : seconds));
+	return jv_put(
+	    request, "limit", jv_number(seconds < 0.01 ? 0.01 : seconds));
 }
 
 static void

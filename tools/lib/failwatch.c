@@ -367,7 +367,8 @@ turn(struct watch *t)
 		show(t, p->state);
 	t->hid |= there == 0 || (there > 0 && failplan_under_way(p));
 	endpoint = endpoint_of(p);
-	if (there > 0 && endpoint && t->first && strcmp(endpoint, t->first))
+	if (there > 0 && endpoint && t->first &&
+	    strcmp(endpoint, t->first) != 0)
 		mark(t, &w->moved);
 	free(endpoint);
 	said = w->over < 0 ? operation(t) : 1;

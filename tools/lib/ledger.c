@@ -259,10 +259,10 @@ ledger_key(const char *id, const char *module, uint64_t key[2])
 	/* Ids have at most 128 bytes; '\n' is in none of them. */
 	if (len + more >= sizeof text - 8)
 		bug("an id of %zu bytes", len + more);
-	memcpy(text, id, len);
+	memcpy(text, id, len + 1);
 	if (module) {
 		text[len] = '\n';
-		memcpy(text + len + 1, module, more - 1);
+		memcpy(text + len + 1, module, more); /* and its end */
 	}
 	len += more;
 	for (size_t at = 0; at <= len; at += 8) {
