@@ -39,9 +39,9 @@ enum known {
 	MANAGED,
 	KNOWN
 };
-#define SPELT(name)                   \
-	{                             \
-		name, sizeof name + 1 \
+#define SPELT(name)                      \
+	{                                \
+		(name), sizeof(name) + 1 \
 	}
 static const struct {
 	const char *name;

@@ -253,8 +253,8 @@ check_count(const struct undo_work *w, const struct count *c)
 	long deletes = c->devices + c->modules, gone = 0, total;
 	struct buf what = BUF_INIT;
 	struct err e;
-	bool percent;
-	double limit;
+	bool percent = false;
+	double limit = 0;
 
 	(void)read_limit(max_delete, &limit, &percent);
 	total = hub_devices(w->hub, &e);
