@@ -23,6 +23,8 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return
     ctl DELETE faults >/dev/null
     job_end release
+    # Those of the tests before may still be at work.
+    BEFORE=$(hub GET /jobs | jq -c 'map(.jobId)')
 }
 
 ctl() {
@@ -48,8 +50,8 @@ containers() {
 wait_begun() {
     local i
     for ((i = 0; i < 200; i++)); do
-        hub GET /jobs | jq -e '.[0].status | . == "running" or . == "enqueued"' \
-            >/dev/null && return
+        hub GET /jobs | jq -e --argjson before "$BEFORE" 'map(select(.jobId as $id | $before | index($id) | not)) |
+            .[0].status | . == "running" or . == "enqueued"' >/dev/null && return
         sleep 0.02
     done
     return 1
