@@ -121,6 +121,33 @@ write_everything() {
     [ "$(jq -r 'select(.moduleId == "mic") | .managedBy' now)" = me ]
 }
 
+@test "managedBy of modules arrives, though the format of many does not have it" {
+    {
+        device d ',"statusReason":"lost"' | disabled
+        module d own ',"managedBy":"iotEdge","tags":{"t":1}'
+        device e
+        module e first ',"managedBy":"me","importMode":"create","properties":{"desired":{"x":1},"reported":{"up":true}}'
+        module e none
+        module e null ',"managedBy":null'
+    } >f.txt
+    for position in dropped kept; do
+        sim 0 --doubt bulk-module-managed-by=$position -- 'registry-load <f.txt >out && ./east >now &&
+            registry-diff f.txt now && registry-diff --reported f.txt now &&
+            sed "s/,.importMode.:.create.//" f.txt | registry-load --audit=a.txt'
+        has "6 applied (0 were equal already)" "6 applied (6 were equal already)"
+        [ ! -s out ]
+        [ "$(jq -r 'select(.moduleId) | .moduleId + " " + (.managedBy // "-")' now | sort | tr '\n' ';')" = \
+            "first me;none -;null -;own iotEdge;" ]
+        wrote_nothing a.txt
+    done
+}
+
+@test "a leaf of importMode create under its parent, where a bulk call takes no parents" {
+    { edge top; device leaf ',"importMode":"create","deviceScope":"ms-azure-iot-edge://top-77"'; } >f.txt
+    sim 0 --doubt bulk-edge-scope=ignored -- 'registry-load <f.txt && ./east >now && registry-diff -q f.txt now'
+    has "2 applied"
+}
+
 @test "a second run on an equal hub writes nothing, also where a key does not show the modules" {
     write_everything
     sim 0 --doubt module-of-disabled=refused -- "$KEY_ONLY"'registry-load -q <f.txt && registry-load --outcomes=all --audit=a.txt <f.txt >again'

@@ -31,6 +31,7 @@ teardown() {
     control PUT doubts/import-error-module given >/dev/null
     control PUT doubts/import-output-name log >/dev/null
     control PUT doubts/reported-on-create applied >/dev/null
+    control PUT doubts/bulk-module-managed-by dropped >/dev/null
     [ -z "${BACK-}" ] || kill -9 "$BACK" 2>/dev/null || true
 }
 
@@ -178,6 +179,26 @@ await_job() {
     [ "$(hub GET /devices/twin | jq -r .authentication.symmetricKey.primaryKey)" = "$key" ]
     hub GET /devices/twin | jq -e '.status == "disabled"'
     hub GET /devices/fresh | jq -e '.authentication.symmetricKey.primaryKey | length == 44'
+}
+
+@test "managedBy of modules, which a line does not have, is set afterwards" {
+    {
+        device off ',"statusReason":"lost"' | sed 's/"enabled"/"disabled"/'
+        echo "{\"id\":\"off\",\"moduleId\":\"own\",\"status\":\"enabled\",\"managedBy\":\"iotEdge\",$(sas own)}"
+        device on
+        echo "{\"id\":\"on\",\"moduleId\":\"made\",\"status\":\"enabled\",\"managedBy\":\"me\",\"importMode\":\"create\",\"properties\":{\"reported\":{\"r\":1}},$(sas made)}"
+        echo "{\"id\":\"on\",\"moduleId\":\"none\",\"status\":\"enabled\",$(sas none)}"
+    } >f.txt
+    local position
+    for position in dropped kept; do
+        control PUT doubts/bulk-module-managed-by $position
+        make_hub "$HUB-$position"
+        HUB=$HUB-$position
+        expect_status 0 by_job <f.txt
+        has "5 applied" "2 modules with managedBy, which a job does not take, are looked at one by one"
+        expect_status 0 registry-diff --reported -q f.txt "$HUB"
+        HUB=${HUB%-*}
+    done
 }
 
 @test "one line in a hundred is bad: each has its outcome, and the rest is there" {

@@ -67,6 +67,7 @@ given(const char *etag)
 static int
 apply(struct visit *v, struct entry *e, enum mode mode, struct refusal *f)
 {
+	entry_without_managed(e);
 	switch (mode) {
 	case MODE_CREATE:
 		if ((*e->scope || *e->parent) &&

@@ -26,6 +26,9 @@ static const struct doubt {
 	{ "bulk-update-twin", "ignored|both",
 	    "12.5: whether a bulk update also takes tags and desired "
 	    "properties" },
+	{ "bulk-module-managed-by", "dropped|kept",
+	    "12.5, 16.3: whether managedBy of a module, which the format of "
+	    "many does not have, is taken all the same" },
 	{ "bulk-edge-scope", "applied|ignored",
 	    "12.3, 12.5: whether a bulk create takes scopes and parents" },
 	{ "cosmos-mask", "absent|stars",

@@ -302,6 +302,13 @@ read_member(
 	return bad ? wrong(f, name) : 0;
 }
 
+void
+entry_without_managed(struct entry *e)
+{
+	if (e->managed.at && sim_doubt_is("bulk-module-managed-by", "dropped"))
+		e->managed = (struct span){ NULL, 0 };
+}
+
 int
 entry_read(struct span object, enum entry_form form, struct entry *e,
     struct refusal *f)

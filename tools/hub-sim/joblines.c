@@ -433,6 +433,7 @@ apply_entry(struct visit *v, struct entry *e, enum mode mode, struct refusal *f)
 	if (*e->module == '$')
 		return refuse(f, SYSTEM_MODULE,
 		    "The system module %s cannot be imported", e->module);
+	entry_without_managed(e);
 	switch (mode) {
 	case MODE_CREATE_OR_UPDATE_IF_MATCH:
 		match = given(e->etag);

@@ -161,6 +161,9 @@ struct entry {
 	struct span tags, desired, reported; /* .at NULL: not given */
 };
 enum entry_form { ENTRY_DEVICE, ENTRY_MODULE, ENTRY_LINE };
+/* What the format of bulk calls and imports has no place for (CONTRACT 16.3).
+ */
+void entry_without_managed(struct entry *e);
 int entry_read(struct span object, enum entry_form form, struct entry *e,
     struct refusal *f);
 int id_check(const char *id, const char *what, struct refusal *f);

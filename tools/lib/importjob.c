@@ -12,9 +12,9 @@
 
 /* ledger_entry.flags, beside those of loadplan.h; all gone after a round. */
 enum {
-	SENT = 1 << 12,  /* in this round's file, and nothing is said of it */
-	MANY = 1 << 13,  /* a device with modules in this round's file */
-	VAGUE = 1 << 14, /* an error is about it, or about one of its modules */
+	SENT = 1 << 15,  /* in this round's file, and nothing is said of it */
+	MANY = 1 << 16,  /* a device with modules in this round's file */
+	VAGUE = 1 << 17, /* an error is about it, or about one of its modules */
 	PROBE = LOADRUN_SAID, /* to be read: does the job speak true? */
 	WAITS = PROBE, /* while a file is made: a device, for its modules */
 };
@@ -226,7 +226,7 @@ choose(struct importjob *j)
 		}
 	for (uint32_t i = 0; i < g->count && j->round > 0; i++)
 		if (ledger_at(g, i)->flags & WAITS)
-			ledger_edit(g, i)->flags &= (uint16_t)~WAITS;
+			ledger_edit(g, i)->flags &= ~(uint32_t)WAITS;
 	record_free(&rec);
 	buf_wipe(&line);
 }
@@ -301,7 +301,7 @@ say(struct importjob *j, uint32_t i, const char *code, const char *text)
 	bool locked = e->flags & LOAD_LOCKED;
 	uint32_t device = step == LOAD_MODULES ? e->device : LEDGER_NONE;
 
-	e->flags &= (uint16_t)~SENT;
+	e->flags &= ~(uint32_t)SENT;
 	l->step = step;
 	if (says == BULK_EXISTS && !creates &&
 	    load_form(l->plan, i, step) == ENTRY_ROOT)
@@ -415,12 +415,37 @@ look_at_vague(struct importjob *j)
 
 	for (uint32_t i = 0; i < g->count; i++)
 		if (ledger_at(g, i)->flags & SENT && is_vague(j, i)) {
-			ledger_edit(g, i)->flags &= (uint16_t)~SENT;
+			ledger_edit(g, i)->flags &= ~(uint32_t)SENT;
 			look_later(j, i, true);
 		}
 	j->unjoined += (long)idset_unmet(&j->strays);
 	idset_free(&j->strays);
 	j->strays = (struct idset){ 0 };
+}
+
+/* managedBy is no member of a line (CONTRACT 16.3): what has one is looked at,
+ * and gets it by a call of its own. */
+static void
+look_at_managed(struct importjob *j)
+{
+	struct ledger *g = j->l->ledger;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < g->count; i++) {
+		const struct ledger_entry *e = ledger_at(g, i);
+
+		if (!(e->flags & SENT) || !(e->flags & LOAD_IS_MANAGED) ||
+		    step_of(j, e) != LOAD_MODULES)
+			continue;
+		ledger_edit(g, i)->flags &= ~(uint32_t)SENT;
+		loadrun_look_ours(j->l, i);
+		look_later(j, i, true);
+		n++;
+	}
+	if (n)
+		note("'%s': %u modules with managedBy, which a job does not "
+		     "take, are looked at one by one",
+		    hub_name(j->l->hub), n);
 }
 
 /* -- looking ----------------------------------------------------------------
@@ -494,7 +519,7 @@ probe(struct importjob *j, uint32_t said)
 	for (uint32_t i = 0; i < g->count; i++) {
 		if (!can_probe(j, i) || n++ % gap)
 			continue;
-		ledger_edit(g, i)->flags &= (uint16_t) ~(SENT | LOAD_DOUBT);
+		ledger_edit(g, i)->flags &= ~(uint32_t)(SENT | LOAD_DOUBT);
 		ledger_edit(g, i)->flags |= PROBE;
 		loadrun_look(j->l, i, false);
 		j->probes++;
@@ -517,7 +542,7 @@ settle_all(struct importjob *j)
 		if (!(e->flags & SENT))
 			continue;
 		j->l->step = step_of(j, e);
-		ledger_edit(g, i)->flags &= (uint16_t)~SENT;
+		ledger_edit(g, i)->flags &= ~(uint32_t)SENT;
 		loadrun_settle(j->l, i, LEDGER_APPLIED, tried_of(e));
 	}
 	loadrun_tick(j->l);
@@ -530,7 +555,7 @@ look_at_all(struct importjob *j)
 
 	for (uint32_t i = 0; i < g->count; i++)
 		if (ledger_at(g, i)->flags & SENT) {
-			ledger_edit(g, i)->flags &= (uint16_t)~SENT;
+			ledger_edit(g, i)->flags &= ~(uint32_t)SENT;
 			look_later(j, i, true);
 		}
 }
@@ -556,7 +581,7 @@ forget_marks(struct importjob *j)
 	for (uint32_t i = 0; i < g->count; i++)
 		if (ledger_at(g, i)->flags & (SENT | MANY | VAGUE | PROBE))
 			ledger_edit(g, i)->flags &=
-			    (uint16_t) ~(SENT | MANY | VAGUE | PROBE);
+			    ~(uint32_t)(SENT | MANY | VAGUE | PROBE);
 }
 
 /* -- a job ------------------------------------------------------------------
@@ -676,6 +701,7 @@ believe(struct importjob *j)
 	uint32_t said;
 
 	look_at_vague(j);
+	look_at_managed(j);
 	said = count_sent(j);
 	if (j->unjoined && said <= FEW) {
 		look_at_all(j); /* which ones these are, is seen */

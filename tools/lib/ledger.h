@@ -34,7 +34,7 @@ struct ledger_entry {
 	uint32_t device; /* of a module: its device's entry, or NONE */
 	uint32_t parent; /* the caller's number for the parent, or NONE */
 	uint8_t mode, state;
-	uint16_t flags; /* the caller's */
+	uint32_t flags; /* the caller's */
 };
 
 struct ledger_page;

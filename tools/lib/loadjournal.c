@@ -120,7 +120,7 @@ restore(struct ledger_entry *e, char kind)
 		if (kinds[k].doubt)
 			e->flags |= LOAD_DOUBT;
 		else
-			e->flags &= (uint16_t)~LOAD_DOUBT;
+			e->flags &= ~(uint32_t)LOAD_DOUBT;
 	}
 }
 

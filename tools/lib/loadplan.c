@@ -67,6 +67,15 @@ writes_identity(const struct ledger_entry *e)
 	       e->mode != RECORD_UPDATE_TWIN_IF_MATCH;
 }
 
+/* A module with managedBy, which the service's format of many records has not
+ * (CONTRACT 16.3). */
+static bool
+is_managed(const struct record *rec)
+{
+	return rec->module && !rec->system_module &&
+	       entry_member(&rec->json, "managedBy").len > 2;
+}
+
 static void
 read_one(struct reading *r, const struct line *line, struct record *rec)
 {
@@ -92,10 +101,11 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 		return;
 	}
 	entry->flags =
-	    (uint16_t)((rec->module ? LOAD_IS_MODULE : 0) |
+	    (uint32_t)((rec->module ? LOAD_IS_MODULE : 0) |
 		       (rec->system_module ? LOAD_IS_SYSTEM : 0) |
 		       (rec->edge && !rec->module ? LOAD_IS_EDGE : 0) |
-		       (rec->disabled ? LOAD_IS_DISABLED : 0));
+		       (rec->disabled ? LOAD_IS_DISABLED : 0) |
+		       (is_managed(rec) ? LOAD_IS_MANAGED : 0));
 	if (entry_check(rec, r->rules->generate_keys, &code, &e)) {
 		reject(r, i, code, e.text);
 		return;
@@ -567,6 +577,8 @@ load_unsure(const struct load_plan *p, uint32_t i, enum load_step step)
 {
 	const struct ledger_entry *e = ledger_at(p->ledger, i);
 
+	if (step == LOAD_MODULES)
+		return e->flags & LOAD_IS_MANAGED;
 	return step == LOAD_DEVICES && e->parent != LEDGER_NONE &&
 	       !(e->flags & LOAD_LOCKED);
 }
@@ -670,7 +682,9 @@ cost_first(const struct load_plan *p, uint32_t i, struct quota_cost *cost)
 	} else {
 		cost->of[HUB_IDENTITY]++;
 		cost->of[HUB_TWIN_READ] += e->flags & LOAD_HAS_REPORTED ? 1 : 0;
-		if (!edge && load_unsure(p, i, LOAD_DEVICES)) {
+		if (e->flags & LOAD_IS_MANAGED)
+			cost_single(cost, true, true);
+		else if (!edge && load_unsure(p, i, LOAD_DEVICES)) {
 			cost->of[HUB_IDENTITY]++;
 			cost->of[HUB_TWIN_READ]++;
 		}

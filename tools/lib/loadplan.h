@@ -44,7 +44,8 @@ enum {
 	LOAD_HAS_TWIN = 512, /* tags or properties */
 	LOAD_HAS_REPORTED = 1024, /* reported properties */
 	LOAD_KNOWN = 2048,        /* its identity was written by this run */
-	LOAD_OURS = 4096, /* an earlier run wrote it, as its mode permits */
+	LOAD_OURS = 4096,         /* we have written it, as its mode permits */
+	LOAD_IS_MANAGED = 8192,   /* a module with managedBy */
 };
 
 struct load_rules {
@@ -92,7 +93,8 @@ const char *load_obstacle(const struct load_plan *p, uint32_t entry,
 /* In LOAD_CLOSE, which has no obstacles: its parent is not there. */
 bool load_orphan(
     const struct load_plan *p, uint32_t entry, enum load_step step);
-/* Whether a bulk call takes parents is UNCONFIRMED: look afterwards. */
+/* Whether a bulk call takes parents is UNCONFIRMED, and managedBy is no member
+ * of its entries (CONTRACT 16.3): look afterwards. */
 bool load_unsure(
     const struct load_plan *p, uint32_t entry, enum load_step step);
 bool load_deletes(const struct ledger_entry *e);

@@ -66,7 +66,7 @@ loadrun_settle(
 		if (state == LEDGER_APPLIED)
 			e->flags |= LOAD_DOUBT;
 		if (l->step == LOAD_OPEN)
-			e->flags &= (uint16_t) ~(LOAD_SHUT | LOAD_LACKS);
+			e->flags &= ~(uint32_t)(LOAD_SHUT | LOAD_LACKS);
 		/* A later run has to see for itself that it is shut. */
 		if (!(e->flags & LOAD_SHUT))
 			note_state(l, i);
@@ -272,6 +272,13 @@ loadrun_look(struct loadrun *l, uint32_t i, bool doubt)
 	note_state(l, i);
 }
 
+void
+loadrun_look_ours(struct loadrun *l, uint32_t i)
+{
+	loadrun_look(l, i, true);
+	ledger_edit(l->ledger, i)->flags |= LOAD_OURS;
+}
+
 /* Its identity has been written: only its twin is looked at. */
 static void
 known(struct loadrun *l, uint32_t i)
@@ -294,9 +301,10 @@ said(void *ctx, uint32_t i, const struct bulk_result *r)
 			e->flags & LOAD_HAS_REPORTED && !l->twinless &&
 			!load_later(l->plan, i, l->step);
 
-	if (r->says == BULK_LOOK || exists ||
-	    (r->says == BULK_APPLIED && load_unsure(l->plan, i, l->step)))
+	if (r->says == BULK_LOOK || exists)
 		loadrun_look(l, i, r->doubt);
+	else if (r->says == BULK_APPLIED && load_unsure(l->plan, i, l->step))
+		loadrun_look_ours(l, i);
 	else if (reported)
 		known(l, i);
 	else if (r->says == BULK_APPLIED)

@@ -48,7 +48,7 @@ struct loadrun {
 };
 
 /* ledger_entry.flags: a job says that it was applied; not in a journal. */
-enum { LOADRUN_SAID = 1 << 15 };
+enum { LOADRUN_SAID = 1 << 14 };
 
 /* For load_read(), whose ctx is the struct loadrun: a record that is wrong. */
 load_reject loadrun_reject;
@@ -66,6 +66,8 @@ void loadrun_fail(struct loadrun *l, uint32_t i, const char *tried,
     const char *code, const char *text, bool retry);
 /* To be read and compared; doubt: a call may have applied it. */
 void loadrun_look(struct loadrun *l, uint32_t i, bool doubt);
+/* This run has written it, as its mode permits, but perhaps not all of it. */
+void loadrun_look_ours(struct loadrun *l, uint32_t i);
 /* Reads, compares and writes one, in this step; do not change the step before
  * all is answered. */
 void loadrun_single(struct loadrun *l, uint32_t i);
