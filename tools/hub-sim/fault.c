@@ -156,10 +156,16 @@ set(struct fault *f, const char *key, const char *value, const char *spec,
 		f->applied = yes;
 		return 0;
 	}
+	if (strcmp(key, "once") == 0) {
+		if (number(&yes, value, 0, 1, spec, key, e))
+			return -1;
+		f->once = yes;
+		return 0;
+	}
 	return err_set(e, BAD_USAGE, spec,
 	    "'%s' is none of method, host, path, after, for, skip, every, "
 	    "count, "
-	    "prob, do, code, retry-after, applied",
+	    "prob, once, do, code, retry-after, applied",
 	    key);
 }
 
@@ -221,6 +227,7 @@ static void
 free_fault(struct fault *f)
 {
 	free(f->text);
+	free(f->met);
 	free(f);
 }
 
@@ -293,6 +300,55 @@ matches(const struct fault *f, const struct sim_request *q)
 	       (f->kind != FAULT_EXPIRED || has_token(q));
 }
 
+/* FNV-1a, never 0. */
+static uint64_t
+hash_of(const struct sim_request *q)
+{
+	const struct span part[] = { span_of(q->method), span_of(q->host),
+		span_of(q->path), span_of(q->query), q->body };
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+		for (size_t k = 0; k < part[i].len; k++)
+			h = (h ^ (unsigned char)part[i].at[k]) * 0x100000001b3u;
+		h = (h ^ 0x100) * 0x100000001b3u;
+	}
+	return h ? h : 1;
+}
+
+/* false: it is there already. */
+static bool
+put_met(struct fault *f, uint64_t h)
+{
+	size_t i = h & (f->met_size - 1);
+
+	for (; f->met[i]; i = (i + 1) & (f->met_size - 1))
+		if (f->met[i] == h)
+			return false;
+	f->met[i] = h;
+	f->met_count++;
+	return true;
+}
+
+/* Is it the first of its kind?  From now on it is not. */
+static bool
+first_time(struct fault *f, const struct sim_request *q)
+{
+	uint64_t *old = f->met;
+	size_t size = f->met_size;
+
+	if (2 * f->met_count >= size) {
+		f->met_size = size ? 2 * size : 1024;
+		f->met_count = 0;
+		f->met = xcalloc(f->met_size, sizeof *f->met);
+		for (size_t i = 0; i < size; i++)
+			if (old[i])
+				(void)put_met(f, old[i]);
+		free(old);
+	}
+	return put_met(f, hash_of(q));
+}
+
 static bool
 in_burst(const struct fault *f, int64_t now)
 {
@@ -308,7 +364,7 @@ fault_alive(const struct fault *f, int64_t now)
 
 /* A burst that has begun meets all that match, whatever their turn. */
 static bool
-is_due(struct fault *f, int64_t now)
+is_due(struct fault *f, const struct sim_request *q, int64_t now)
 {
 	long turn;
 
@@ -321,7 +377,8 @@ is_due(struct fault *f, int64_t now)
 		return false;
 	turn = ++f->seen - f->skip;
 	if (turn < 1 || turn % f->every != 0 ||
-	    (f->prob < 1 && chance(f) >= f->prob))
+	    (f->prob < 1 && chance(f) >= f->prob) ||
+	    (f->once && !first_time(f, q)))
 		return false;
 	f->done++;
 	if (f->burst)
@@ -353,7 +410,7 @@ fault_pick(struct faults *all, const struct sim *s, const struct sim_request *q)
 		return NULL;
 	now = sim_now(s);
 	for (size_t i = 0; i < all->count; i++)
-		if (matches(all->fault[i], q) && is_due(all->fault[i], now))
+		if (matches(all->fault[i], q) && is_due(all->fault[i], q, now))
 			return all->fault[i];
 	return NULL;
 }

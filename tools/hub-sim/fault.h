@@ -36,11 +36,14 @@ struct fault {
 	double prob;
 	long status, delay_ms, retry_after; /* retry_after -1: none said */
 	char code[64];
-	bool applied;         /* the request is carried out all the same */
-	long burst, burst_ms; /* FAULT_THROTTLE: one of them, or ... */
-	long burst_left;      /* requests, of the burst that goes on */
-	int64_t burst_until;  /* simulated time, of the same */
-	long seen, done;      /* requests that match; that were met */
+	bool applied;  /* the request is carried out all the same */
+	bool once;     /* ... and no request is met twice */
+	uint64_t *met; /* hashes of those, in a table with holes */
+	size_t met_count, met_size; /* a power of two */
+	long burst, burst_ms;       /* FAULT_THROTTLE: one of them, or ... */
+	long burst_left;            /* requests, of the burst that goes on */
+	int64_t burst_until;        /* simulated time, of the same */
+	long seen, done;            /* requests that match; that were met */
 	uint64_t random;
 };
 
