@@ -140,3 +140,46 @@ END
         [ ! -e d.txt ]; registry-dump -o d.txt --state=s && cmp want.txt d.txt'
     has "full: 4" "write failed: File too large"
 }
+
+# By a job of the hub: job WANT COMMANDS, in a hub with a storage account.
+job() {
+    expect_status "$1" hub-sim --from "$ROOT/examples/contoso.json" --registry f.txt \
+        --operation-ms 1 -- bash -o pipefail -c "$2"
+}
+
+@test "by a job: kill -9 until done, the same bytes, no container left" {
+    job 0 'registry-dump -q --via=rest -o want.txt --configurations=want.conf
+        ./kill_until_done registry-dump --via=job -o d.txt --state=s --manifest=m.json --configurations=d.conf &&
+        registry-dump --via=job -o d.txt --state=s --manifest=m.json --configurations=d.conf &&
+        cmp want.conf d.conf && registry-dump --via=job -o e.txt 2>err && ! grep "that died\|goes on" err'
+    has "is complete: nothing is left to do"
+    cmp want.txt d.txt
+    cmp want.txt e.txt
+    [ "$(jq -r .sha256 m.json)" = "$(sha256sum <d.txt | cut -d ' ' -f 1)" ]
+    [ "$(jq -c '[.path,.devices,.lines,.complete]' m.json)" = "[\"job\",200,$(wc -l <d.txt),true]" ]
+}
+
+# The blob's second piece never comes.
+@test "by a job: what was written is not written again, not even by another job" {
+    jq -nrc --argjson n 4000 -f "$ROOT/examples/fleet.jq" >f.txt
+    job 0 'registry-dump -q --via=job -o want.txt
+        curl -sd "method=GET,path=/hubpipe-*/devices*,skip=1,count=0,do=hang" $HUB_SIM_CONTROL/faults >/dev/null
+        registry-dump --via=job -o d.txt --state=s & for i in {1..200}; do grep -q "^[PS] [1-9]" s 2>/dev/null && break; sleep 0.1; done
+        kill -9 $!; wait $!; echo "first: $?"; [ -s d.txt.part ] && [ ! -e d.txt ] || exit
+        curl -sX DELETE $HUB_SIM_CONTROL/faults
+        cp s s0; cp d.txt.part p0
+        registry-dump -o d.txt --state=s 2>err || exit; cat err; cmp want.txt d.txt || exit
+        # Another job, since that one is over.
+        cp s0 s; mv p0 d.txt.part; rm d.txt
+        registry-dump -o d.txt --state=s && cmp want.txt d.txt'
+    has "first: 137" "devices were read before" "4000 devices"
+}
+
+@test "begun by calls or by a job, it goes on in that way" {
+    job 0 'curl -sd "path=/twins/*,skip=120,count=0,do=status:403" $HUB_SIM_CONTROL/faults >/dev/null
+        registry-dump -q --via=rest -o d.txt --state=s 2>/dev/null; curl -sX DELETE $HUB_SIM_CONTROL/faults
+        registry-dump --via=job -o d.txt --state=s; echo "job: $?"
+        registry-dump -q -o d.txt --state=s; echo "calls: $?"
+        registry-dump -q -o e.txt && cmp d.txt e.txt'
+    has "'s' was begun with --via=rest: it goes on in that way" "job: 2" "calls: 0"
+}

@@ -156,9 +156,6 @@ begin(struct dump *d)
 		usage("--where: the condition is empty");
 	if (state && (!output || strcmp(output, "-") == 0))
 		usage("--state needs a file to go on with: -o FILE");
-	if (state && via_told_job())
-		usage("--state goes on with single calls: --via=job does not "
-		      "go with it");
 }
 
 static struct hub *
@@ -201,6 +198,41 @@ open_state(const struct hub *hub, const char *when)
 	return s;
 }
 
+/* As it was begun, by a job or by calls. */
+static bool
+go_on(struct hub *hub, struct http *http, struct dump *d,
+    struct fleet_want *want, struct fleet_got *got)
+{
+	const char *path = dumpstate_path(d->state);
+	bool job = strcmp(path, "job") == 0;
+
+	if (*path && via_is_told() && via_told_job() != job)
+		usage("'%s' was begun with --via=%s: it goes on in that way",
+		    state, path);
+	*got = dumpstate_got(d->state);
+	want->line = dumpstate_line;
+	want->skip = dumpstate_skip;
+	want->device = dumpstate_device;
+	want->by_job = dumpstate_by_job;
+	want->end = dumpstate_all;
+	want->ctx = d->state;
+	want->job = job;
+	want->is_read = dumpstate_read(d->state);
+	if (got->devices)
+		note("'%s': %ld devices were read before", state, got->devices);
+	if (job || !*path)
+		job =
+		    exportjob_read(hub, http, want, configurations, got) || job;
+	if (!job && !want->is_read) {
+		dumpstate_by_calls(d->state);
+		fleet_read(hub, http, want, got);
+	}
+	dumpstate_end_read(d->state, got);
+	if (EVP_MD_CTX_copy_ex(d->digest, dumpstate_digest(d->state)) != 1)
+		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
+	return job;
+}
+
 /* Into a file that appears when it is complete.  By a job? */
 static bool
 read_fleet(struct hub *hub, struct http *http, struct dump *d,
@@ -215,23 +247,8 @@ read_fleet(struct hub *hub, struct http *http, struct dump *d,
 	/* An old one must not speak for a dump that died. */
 	if (manifest)
 		(void)unlink(manifest);
-	if (d->state) {
-		*got = dumpstate_got(d->state);
-		want->line = dumpstate_line;
-		want->skip = dumpstate_skip;
-		want->device = dumpstate_device;
-		want->ctx = d->state;
-		if (got->devices)
-			note("'%s': %ld devices were read before", state,
-			    got->devices);
-		if (!dumpstate_read(d->state))
-			fleet_read(hub, http, want, got);
-		dumpstate_end_read(d->state, got);
-		if (EVP_MD_CTX_copy_ex(d->digest, dumpstate_digest(d->state)) !=
-		    1)
-			die(LOCAL_FAILURE, NULL, "SHA-256 failed");
-		return false;
-	}
+	if (d->state)
+		return go_on(hub, http, d, want, got);
 	d->out = out_open(output, !exclude_keys);
 	job = exportjob_read(hub, http, want, configurations, got);
 	if (!job)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -10,13 +11,13 @@
 #include <unistd.h>
 
 #include "entry.h"
+#include "idfile.h"
 #include "journal.h"
-#include "ledger.h"
 
 /*
  * Lines of the journal: P (or S: on disk, D: all is read) and numbers: bytes,
- * lines, devices, gone, hidden, unlisted, doubtful; then the SHA-256.  C:
- * complete.
+ * lines, devices, gone, hidden, unlisted, doubtful; then the SHA-256.  V and
+ * the path by which it is read.  C: complete.
  */
 struct point {
 	off_t offset;
@@ -24,14 +25,16 @@ struct point {
 	unsigned char sum[32];
 };
 
+enum { PIECE = 256 * 1024 };
+
 struct dumpstate {
 	struct journal *file;
 	char *path, *output, *part;
 	struct out *out;
 	EVP_MD_CTX *digest;
-	struct ledger *ids; /* of the devices that earlier runs wrote */
+	struct idfile *ids; /* that earlier runs wrote */
+	char *by;           /* the path, or NULL */
 	struct point at;    /* what is good */
-	uint32_t known;     /* the first so many count */
 	bool read, complete;
 	/* Of the journal: the last that is on disk, and those after it. */
 	struct point *point;
@@ -93,6 +96,14 @@ replay(void *ctx, char *text)
 		s->complete = true;
 		return s->read ? 0 : -1;
 	}
+	if (strncmp(text, "V ", 2) == 0) {
+		free(s->by);
+		s->by = xstrdup(text + 2);
+		return s->read ||
+			       (strcmp(s->by, "job") && strcmp(s->by, "rest"))
+			   ? -1
+			   : 0;
+	}
 	if (s->read || !strchr("PSD", *text) || parse_point(text + 1, &p))
 		return -1;
 	s->read = *text == 'D';
@@ -106,81 +117,97 @@ replay(void *ctx, char *text)
 	return 0;
 }
 
-/* Notes the id of a device's line. */
-static int
-note_id(struct dumpstate *s, const struct line *line, struct json *j)
-{
-	struct line none = { .number = line->number };
-	struct json_fault fault;
-	char *id;
-
-	if (json_scan(line->text, j, &fault) || j->kind != JSON_OBJECT)
-		return -1;
-	if (entry_member(j, "moduleId").at)
-		return 0;
-	id = json_string(entry_member(j, "id"));
-	if (!id || strlen(id) > 128) {
-		free(id);
-		return -1;
-	}
-	(void)ledger_name(s->ids, ledger_add(s->ids, &none), id, NULL);
-	free(id);
-	return 0;
-}
-
-/* How far are the lines of that file what the journal says?  The digest stands
- * there then. */
+/* How far is that file what the journal says?  The digest stands there then. */
 static int
 verify(struct dumpstate *s, const char *name, struct err *e)
 {
-	struct lines *in = lines_open_file(name, e);
-	struct json j = { 0 };
 	struct point *good = NULL;
-	struct line line;
 	EVP_MD_CTX *there = EVP_MD_CTX_new();
 	unsigned char sum[32];
+	char *piece = xmalloc(PIECE);
 	off_t offset = 0;
-	size_t i = 0;
-	int rc = 0;
+	ssize_t n = 0;
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
 
-	if (!in || !there) {
-		EVP_MD_CTX_free(there);
-		lines_close(in);
-		return in ? err_set(e, LOCAL_FAILURE, NULL, "SHA-256 failed")
-			  : -1;
-	}
-	for (;;) {
-		for (; i < s->count && s->point[i].offset == offset; i++) {
-			digest_now(s, sum);
-			if (memcmp(sum, s->point[i].sum, sizeof sum) != 0)
-				continue;
-			good = &s->point[i];
-			s->known = s->ids->count;
-			if (EVP_MD_CTX_copy_ex(there, s->digest) != 1)
+	if (!there || fd < 0)
+		die(LOCAL_FAILURE, name, "cannot be read: %s", strerror(errno));
+	for (size_t i = 0; i < s->count && s->point[i].offset >= offset; i++) {
+		off_t want = s->point[i].offset;
+
+		while (offset < want) {
+			size_t most = PIECE;
+
+			if (want - offset < PIECE)
+				most = (size_t)(want - offset);
+			n = read(fd, piece, most);
+			if (n <= 0)
+				break;
+			if (EVP_DigestUpdate(s->digest, piece, (size_t)n) != 1)
 				die(LOCAL_FAILURE, NULL, "SHA-256 failed");
+			offset += n;
 		}
-		if (i == s->count || s->point[i].offset < offset ||
-		    lines_next(in, &line, e) != LINES_LINE ||
-		    note_id(s, &line, &j))
+		if (n < 0)
+			die(LOCAL_FAILURE, name, "cannot be read: %s",
+			    strerror(errno));
+		if (offset < want)
 			break;
-		offset += (off_t)line.raw.len;
-		if (EVP_DigestUpdate(s->digest, line.raw.at, line.raw.len) != 1)
+		digest_now(s, sum);
+		if (memcmp(sum, s->point[i].sum, sizeof sum) != 0)
+			continue;
+		good = &s->point[i];
+		if (EVP_MD_CTX_copy_ex(there, s->digest) != 1)
 			die(LOCAL_FAILURE, NULL, "SHA-256 failed");
 	}
-	lines_close(in);
-	json_free(&j);
+	OPENSSL_cleanse(piece, PIECE);
+	free(piece);
+	(void)close(fd);
 	if (!good) {
-		rc = err_set(e, BAD_DATA, name,
+		EVP_MD_CTX_free(there);
+		return err_set(e, BAD_DATA, name,
 		    "is not as it was left: what '%s' says is not in it "
 		    "(remove both to begin anew)",
 		    s->path);
-	} else {
-		s->at = *good;
-		EVP_MD_CTX_free(s->digest);
-		s->digest = there;
-		there = NULL;
 	}
-	EVP_MD_CTX_free(there);
+	s->at = *good;
+	EVP_MD_CTX_free(s->digest);
+	s->digest = there;
+	return 0;
+}
+
+/* The ids of the lines that are good, in a second reading: which those are, is
+ * known at the end of the first. */
+static int
+note_ids(struct dumpstate *s, struct err *e)
+{
+	struct lines *in = lines_open_file(s->part, e);
+	struct json j = { 0 };
+	struct json_fault fault;
+	struct line line;
+	off_t offset = 0;
+	int rc = in ? 0 : -1;
+
+	while (rc == 0 && offset < s->at.offset) {
+		char *id = NULL, *module = NULL;
+		struct span of;
+
+		if (lines_next(in, &line, e) != LINES_LINE ||
+		    json_scan(line.text, &j, &fault) || j.kind != JSON_OBJECT) {
+			rc = err_set(
+			    e, BAD_DATA, s->part, "changed while it was read");
+			break;
+		}
+		id = json_string(entry_member(&j, "id"));
+		of = entry_member(&j, "moduleId");
+		if (of.at)
+			module = json_string(of);
+		if (id && (module || !of.at))
+			(void)idfile_add(s->ids, id, module);
+		free(id);
+		free(module);
+		offset += (off_t)line.raw.len;
+	}
+	lines_close(in);
+	json_free(&j);
 	return rc;
 }
 
@@ -199,7 +226,9 @@ take_over(struct dumpstate *s, struct err *e)
 		return 0;
 	}
 	if (part && !s->complete)
-		return verify(s, s->part, e);
+		return verify(s, s->part, e)      ? -1
+		       : s->read || !s->at.offset ? 0
+						  : note_ids(s, e);
 	/* It may have its name already. */
 	if (s->read && stat(s->output, &st) == 0 &&
 	    st.st_size == s->point[0].offset)
@@ -257,9 +286,7 @@ start(struct dumpstate *s, const struct hub *hub, const char *options,
 	s->file = journal_open(s->path, "dump", false, e);
 	if (!s->file)
 		return -1;
-	s->ids = ledger_open(e);
-	if (!s->ids)
-		return -1;
+	s->ids = idfile_open();
 	if (!journal_begun(s->file)) {
 		if (journal_begin(s->file, pairs, e))
 			return -1;
@@ -326,6 +353,13 @@ dumpstate_complete(const struct dumpstate *s)
 	return s->complete;
 }
 
+const char *
+dumpstate_path(const struct dumpstate *s)
+{
+	/* Before it was noted, there were only calls. */
+	return s->by ? s->by : s->count ? "rest" : "";
+}
+
 EVP_MD_CTX *
 dumpstate_digest(struct dumpstate *s)
 {
@@ -346,11 +380,39 @@ dumpstate_line(struct span line, void *ctx)
 }
 
 bool
-dumpstate_skip(const char *id, void *ctx)
+dumpstate_skip(const char *id, const char *module, void *ctx)
 {
 	struct dumpstate *s = ctx;
 
-	return strlen(id) <= 128 && ledger_find(s->ids, id, NULL) < s->known;
+	return idfile_has(s->ids, id, module);
+}
+
+static void
+note_path(struct dumpstate *s, const char *path)
+{
+	struct buf b = BUF_INIT;
+	struct err e;
+
+	s->start = now(); /* a job took its time before */
+	if (s->by || s->count)
+		return;
+	s->by = xstrdup(path);
+	buf_printf(&b, "V %s", path);
+	if (journal_add(s->file, buf_peek(&b), true, &e))
+		die_err(&e);
+	buf_free(&b);
+}
+
+void
+dumpstate_by_job(void *ctx)
+{
+	note_path(ctx, "job");
+}
+
+void
+dumpstate_by_calls(void *ctx)
+{
+	note_path(ctx, "rest");
 }
 
 /* Often at first, then every ten seconds: what is lost is always little, of
@@ -369,11 +431,19 @@ dumpstate_device(const struct fleet_got *got, void *ctx)
 }
 
 void
-dumpstate_end_read(struct dumpstate *s, const struct fleet_got *got)
+dumpstate_all(const struct fleet_got *got, void *ctx)
 {
+	struct dumpstate *s = ctx;
+
 	if (!s->read)
 		say_point(s, 'D', got);
 	s->read = true;
+}
+
+void
+dumpstate_end_read(struct dumpstate *s, const struct fleet_got *got)
+{
+	dumpstate_all(got, s);
 	if (s->out)
 		out_close(s->out);
 	else if (access(s->part, F_OK) == 0 && rename(s->part, s->output))
@@ -398,8 +468,8 @@ dumpstate_close(struct dumpstate *s)
 	if (!s)
 		return;
 	journal_close(s->file);
-	if (s->ids)
-		ledger_close(s->ids);
+	idfile_close(s->ids);
+	free(s->by);
 	EVP_MD_CTX_free(s->digest);
 	free(s->point);
 	free(s->path);

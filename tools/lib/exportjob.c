@@ -67,6 +67,8 @@ is_chosen(struct export *x)
 		return false;
 	if (!some)
 		x->total = count_devices(x->hub);
+	if (want->job)
+		return true;
 	if (x->total >= 0) {
 		n = (double)x->total;
 		work.lines = x->total;
@@ -147,17 +149,39 @@ is_known(const struct json_member *m)
 	return false;
 }
 
+/* Is it of an earlier run's lines? */
+static bool
+is_written(const struct export *x, struct span id, struct span module)
+{
+	char *text, *of;
+	bool is;
+
+	if (!x->want->skip)
+		return false;
+	text = json_string(id);
+	of = module.at ? json_string(module) : NULL;
+	is =
+	    text && (of || !module.at) && x->want->skip(text, of, x->want->ctx);
+	free(text);
+	free(of);
+	return is;
+}
+
 static void
 write_record(struct export *x, const struct json *j)
 {
 	struct span id = entry_member(j, "id"),
 		    module = entry_member(j, "moduleId");
 	const struct json_member *m;
+	bool known;
 
+	if (!module.at && x->want->device)
+		x->want->device(x->got, x->want->ctx);
+	known = is_written(x, id, module);
 	if (!module.at) {
 		buf_clear(&x->device);
 		buf_span(&x->device, id);
-		x->got->devices++;
+		x->got->devices += !known;
 		progress_add(1);
 	} else if (!x->device.at || !id.at || x->device.len != id.len ||
 		   memcmp(x->device.at, id.at, id.len) != 0) {
@@ -169,6 +193,8 @@ write_record(struct export *x, const struct json *j)
 				   "desired", NULL),
 			"$version", NULL)
 			.at != NULL;
+	if (known)
+		return;
 	for (size_t i = 0; i < ORDER; i++)
 		if (json_find(j, order[i], &m) == 1)
 			put_member(x, m, module.at != NULL);
@@ -248,6 +274,8 @@ read_devices(struct export *x)
 			    job_container(x->job));
 		give_up(x, &e);
 	}
+	if (x->want->by_job)
+		x->want->by_job(x->want->ctx);
 	progress_begin("devices", x->total > 0 ? x->total : 0);
 	while ((got = blob_read_line(r, &line, &e)) > 0) {
 		if (got == LINES_PIECE)
@@ -349,7 +377,6 @@ exportjob_read(struct hub *hub, struct http *http,
 	struct err e;
 	bool done;
 
-	*got = (struct fleet_got){ 0 };
 	if (!is_chosen(&x))
 		return false;
 	interrupt_catch(END_SECONDS);
@@ -366,12 +393,16 @@ exportjob_read(struct hub *hub, struct http *http,
 		storage_close(x.storage);
 		die_err(&e);
 	}
-	done = run(&x, configurations != NULL);
-	if (done) {
+	done = !want->is_read && run(&x, configurations != NULL);
+	if (want->is_read) {
+		job_close(x.job, true);
+	} else if (done) {
 		read_devices(&x);
 		if (configurations)
 			read_configurations(&x, configurations);
 		say_what_is_missing(&x);
+		if (want->end)
+			want->end(got, want->ctx);
 		job_close(x.job, true);
 	}
 	storage_close(x.storage);

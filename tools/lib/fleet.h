@@ -27,10 +27,18 @@ struct fleet_want {
 	long limit; /* so many devices, the first; 0: all */
 	void (*line)(struct span line, void *ctx); /* with its \n */
 	void *ctx;
-	/* A device that need not be read; after each, with its lines; both
-	 * may be NULL. */
-	bool (*skip)(const char *id, void *ctx);
+	/*
+	 * For one that goes on; all may be NULL.  What need not be read
+	 * (module NULL: a device, and by calls its modules too); after each
+	 * device, with its lines; that a job is read, before its first line;
+	 * that all of it was, before it is removed.
+	 */
+	bool (*skip)(const char *id, const char *module, void *ctx);
 	void (*device)(const struct fleet_got *got, void *ctx);
+	void (*by_job)(void *ctx);
+	void (*end)(const struct fleet_got *got, void *ctx);
+	bool job;     /* --via=auto: by a job, as it was begun */
+	bool is_read; /* the job was read: what is left of it is removed */
 	struct quota *quota; /* tells what it will cost; may be NULL */
 };
 
