@@ -150,6 +150,26 @@ twenty() {
     [ ! -e v.txt ]
 }
 
+@test "what is held to --max-delete is held to it also by a run that goes on, with or without a journal" {
+    twenty >d.txt
+    # Refused; and the journal that was begun is no way around that.
+    sim 2 -- '
+        { delete --journal=j --expect=22 <d.txt; test $? -eq 2; } && registry-diff -q f.txt env:C &&
+        delete --journal=j --expect=22 <d.txt; s=$?; registry-diff -q f.txt env:C && exit $s'
+    [ "$(grep -c "of 60 devices: more than --max-delete=10%, nothing is done" <<<"$output")" -eq 2 ]
+    # Stopped half-way: of the registry as it was, and not of what is left.
+    sim 0 -- '
+        rm j
+        curl -sS "$HUB_SIM_CONTROL/faults" -d "host=contoso-east.*,method=POST,path=/devices*,skip=1,do=hang"
+        timeout -s KILL 3 registry-load --confirm=contoso-east -q --max-delete=37% --expect=22 --journal=j --undo=u.txt env:C <d.txt
+        delete --max-delete=37% --expect=22 --journal=j --undo=u.txt <d.txt'
+    has "22 applied" "deletes 20 devices with their modules and 2 modules of others (20 are gone already), of 40 devices"
+    # The first of them is still there, and others are gone.
+    sed 1d d.txt | head -n 11 >some.txt
+    sim 0 -- 'delete -q --max-delete=50% --expect=11 <some.txt && delete --max-delete=25% --expect=22 --undo=w.txt <d.txt'
+    has "(11 are gone already), of 49 devices"
+}
+
 @test "modules that a key does not show: their device is not deleted without them" {
     id=$(jq -r 'select(.moduleId == "disabled-too") | .id' f.txt | head -n 1)
     lines "$id" >d.txt

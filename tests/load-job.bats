@@ -201,6 +201,93 @@ await_job() {
     done
 }
 
+# configuration ID CONTENT [MORE MEMBERS]
+configuration() {
+    echo "{\"Id\":\"$1\",\"Content\":$2,\"TargetCondition\":\"tags.site='x'\",\"Priority\":10${3-}}"
+}
+
+# In the order in which they must not be applied.
+configurations() {
+    configuration layer '{"ModulesContent":{"$edgeAgent":{"properties.desired.modules.x":{"v":1.0}}}}'
+    configuration base '{"ModulesContent":{"$edgeAgent":{"properties.desired":{"modules":{}}}}}'
+    configuration dev '{"DeviceContent":{"properties.desired.fw":{"v":9007199254740993}}}'
+}
+
+@test "configurations go by a job of their own, and its log is joined with their lines" {
+    device a >f.txt
+    {
+        configurations
+        configuration UPPER '{"DeviceContent":{"properties.desired.fw":1}}'
+        configuration target '{"DeviceContent":{"properties.desired.fw":1}}' | sed "s/='x'/==/"
+        configuration dev2 '{"DeviceContent":{"properties.desired.fw":1}}' ',"importMode":"update"'
+    } >c.txt
+    expect_status 7 by_job --outcomes=all --audit=a.txt --configurations=c.txt <f.txt
+    has "configurations: 3 applied (0 were equal already), 3 failed" \
+        '"line":4,"configurationId":"UPPER","tried":"import","code":"ArgumentInvalid"' \
+        '"line":5,"configurationId":"target","tried":"import","code":"ArgumentInvalid"' \
+        '"line":6,"configurationId":"dev2","tried":"import","code":"ConfigurationNotFound"' \
+        '"line":2,"configurationId":"base","tried":"import","code":"applied"'
+    has_not "fit no configuration" "by calls, then"
+    # Nothing of it by calls.
+    [ "$(grep -c Configuration a.txt)" -eq 0 ]
+    [ "$(jobs completed)" -eq 2 ]
+    [ "$(containers)" -eq 0 ]
+    configurations >good.txt
+    registry-dump -q --configurations=now.txt "$HUB" >/dev/null
+    grep -q 9007199254740993 now.txt
+    # What is there already is not sent again, and its content nobody changes.
+    sed '/"dev"/s/9007199254740993/1/; /"base"/s/"Priority":10/"Priority":11/' good.txt >next.txt
+    expect_status 7 by_job --outcomes=all --configurations=next.txt <f.txt
+    has '"configurationId":"dev","tried":"update","code":"ContentFixed"' \
+        '"configurationId":"base","tried":"import","code":"applied"' \
+        '"configurationId":"layer","tried":"update","code":"equal"'
+    [ "$(jobs completed)" -eq 4 ]
+    expect_status 0 by_job -n --configurations=good.txt <f.txt
+    has '{"step":"import configurations","records":3,"calls":3}'
+}
+
+@test "a hub that does not import configurations, or a run that dies there: they arrive once" {
+    device a >f.txt
+    configurations >c.txt
+    control POST faults "host=$HUB.*,method=POST,path=/jobs/create,skip=1,do=status:400,code=ArgumentInvalid"
+    expect_status 0 by_job --configurations=c.txt <f.txt
+    has "configurations by calls, then" "configurations: 3 applied"
+    control DELETE faults
+    HUB=$HUB-2
+    make_hub "$HUB"
+    control POST faults "host=$HUB.*,method=POST,path=/jobs/create,skip=1,do=hang"
+    timeout -s KILL 2 registry-load -q --via=job --configurations=c.txt "$HUB" <f.txt >out 2>err || true
+    control DELETE faults
+    [ "$(containers)" -eq 1 ]
+    expect_status 0 by_job --configurations=c.txt --audit=a.txt <f.txt
+    has "1 applied" "configurations: 3 applied (0 were equal already)"
+    [ "$(grep -c Configuration a.txt)" -eq 0 ]
+    [ "$(jobs completed)" -eq 2 ]
+    [ "$(containers)" -eq 0 ]
+    # The answer is lost: it is not taken for the job before.
+    HUB=$HUB-3
+    make_hub "$HUB"
+    control POST faults "host=$HUB.*,method=POST,path=/jobs/create,skip=1,do=lose"
+    expect_status 0 by_job --configurations=c.txt <f.txt
+    has "configurations: 3 applied (0 were equal already)"
+    [ "$(jobs completed)" -eq 2 ]
+}
+
+@test "a run that dies before its second job: that one is begun, and not taken for the first" {
+    {
+        device top ',"capabilities":{"iotEdge":true},"deviceScope":"ms-azure-iot-edge://top-1"'
+        device leaf ',"deviceScope":"ms-azure-iot-edge://top-1"'
+    } >f.txt
+    control POST faults "host=$HUB.*,method=POST,path=/jobs/create,skip=1,do=hang"
+    timeout -s KILL 2 registry-load -q --via=job "$HUB" <f.txt >out 2>err || true
+    control DELETE faults
+    expect_status 0 by_job --audit=a.txt <f.txt
+    has_not "are looked at one by one"
+    expect_status 0 registry-diff -q f.txt "$HUB"
+    [ "$(jobs completed)" -eq 2 ]
+    [ "$(containers)" -eq 0 ]
+}
+
 @test "one line in a hundred is bad: each has its outcome, and the rest is there" {
     many d 300 'if . == 5 then {importMode: "update"}
         elif . == 105 then {statusReason: ("x" * 200)}

@@ -90,9 +90,9 @@ print_plan(struct loadrun *l)
 	(void)load_plan_text(l->plan, &b);
 	if (c)
 		buf_printf(&b,
-		    "{\"step\":\"apply configurations\",\"records\":%ld,"
+		    "{\"step\":\"%s configurations\",\"records\":%ld,"
 		    "\"calls\":%ld}\n",
-		    c, c + 1);
+		    l->by_job ? "import" : "apply", c, l->by_job ? 3 : c + 1);
 	out_span(l->out, buf_peek(&b));
 	buf_free(&b);
 }
@@ -104,6 +104,7 @@ say_cost(struct loadrun *l)
 	struct quota_cost cost;
 
 	l->by_job = importjob_wanted(l);
+	l->configurations = configured;
 	if (l->by_job)
 		return;
 	load_plan_cost(l->plan, &cost);

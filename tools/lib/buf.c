@@ -125,6 +125,14 @@ buf_free(struct buf *b)
 }
 
 void
+buf_one_line(struct buf *b)
+{
+	for (size_t i = 0; i < b->len; i++)
+		if (b->at[i] == '\r' || b->at[i] == '\n')
+			b->at[i] = ' ';
+}
+
+void
 buf_wipe(struct buf *b)
 {
 	if (b->at)

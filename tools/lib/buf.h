@@ -37,6 +37,8 @@ void buf_json(struct buf *b, const char *text, size_t len);
 void buf_url(struct buf *b, const char *text, size_t len);
 void buf_base64(struct buf *b, const void *bytes, size_t len);
 void buf_clear(struct buf *b); /* empty, memory kept */
+/* JSON as a line of a stream: blanks for the line ends in it. */
+void buf_one_line(struct buf *b);
 void buf_free(struct buf *b);
 void buf_wipe(struct buf *b); /* OPENSSL_cleanse, then buf_free */
 

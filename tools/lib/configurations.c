@@ -62,6 +62,8 @@ struct configuration {
 	long line;
 	const char *code; /* our word for what is wrong, or NULL */
 	char why[160];
+	bool sent;               /* in the file of a job; */
+	char *refused, *why_not; /* and what its log says of it, or NULL */
 };
 
 struct configurations {
@@ -361,6 +363,8 @@ configurations_free(struct configurations *c)
 		return;
 	for (size_t i = 0; i < c->count; i++) {
 		free(c->one[i].id);
+		free(c->one[i].refused);
+		free(c->one[i].why_not);
 		buf_free(&c->one[i].text);
 	}
 	free(c->one);
@@ -435,9 +439,7 @@ configurations_write(const struct configurations *c, struct out *out)
 		put_id(&line, "Id", c->one[i].id);
 		for (int p = 0; p < PARTS; p++)
 			put_part(&line, &c->one[i], (enum part)p, true);
-		for (size_t n = 0; n < line.len; n++)
-			if (line.at[n] == '\n' || line.at[n] == '\r')
-				line.at[n] = ' ';
+		buf_one_line(&line);
 		buf_text(&line, "}\n");
 		out_span(out, buf_peek(&line));
 	}
@@ -554,26 +556,30 @@ settle(struct loading *l, const struct configuration *c, const char *tried,
  * update; what the line leaves out, as it is there. */
 static void
 body_of(const struct configuration *c, const struct configuration *there,
-    struct buf *into)
+    bool pascal, struct buf *into)
 {
-	put_id(into, "id", c->id);
+	put_id(into, pascal ? "Id" : "id", c->id);
 	for (int i = 0; i < ETAG; i++)
 		put_part(into,
 		    !c->part[i].at && there &&
 			    (i == SCHEMA || i == TARGET || i == PRIORITY)
 			? there
 			: c,
-		    (enum part)i, false);
-	buf_char(into, '}');
+		    (enum part)i, pascal);
+}
+
+static bool
+by_etag(const struct configuration *c)
+{
+	return c->mode == RECORD_UPDATE_IF_MATCH ||
+	       c->mode == RECORD_CREATE_OR_UPDATE_IF_MATCH;
 }
 
 /* The header wants it quoted: else a misleading 409 (CONTRACT 15). */
 static char *
 if_match(const struct configuration *c, const struct configuration *there)
 {
-	bool own = c->mode == RECORD_UPDATE_IF_MATCH ||
-		   c->mode == RECORD_CREATE_OR_UPDATE_IF_MATCH;
-	struct span etag = own ? c->part[ETAG] : there->part[ETAG];
+	struct span etag = by_etag(c) ? c->part[ETAG] : there->part[ETAG];
 	char *text = etag.at ? json_string(etag) : NULL, *header;
 
 	if (!text || !*text || strcmp(text, "*") == 0 || strpbrk(text, "\r\n"))
@@ -629,7 +635,8 @@ write_one(struct loading *l, const struct configuration *c,
 
 	if (there)
 		r.headers[0] = if_match(c, there);
-	body_of(c, there, &r.body);
+	body_of(c, there, false, &r.body);
+	buf_char(&r.body, '}');
 	r.audit = there ? "updateConfiguration" : "createConfiguration";
 	r.audit_id = xstrdup(c->id);
 	http_one(l->http, &r, &reply);
@@ -640,11 +647,7 @@ write_one(struct loading *l, const struct configuration *c,
 		    code, 64, "%s", reply.status ? "HTTPError" : "NoAnswer");
 	/* Not as it was when we looked, or our own first try went through. */
 	if (rc && (reply.status == 409 || reply.status == 412))
-		rc = reply.status == 412 && !*doubt &&
-			     (c->mode == RECORD_UPDATE_IF_MATCH ||
-				 c->mode == RECORD_CREATE_OR_UPDATE_IF_MATCH)
-			 ? -1
-			 : 1;
+		rc = reply.status == 412 && !*doubt && by_etag(c) ? -1 : 1;
 	/* About us, not about the configuration. */
 	if (rc < 0 && reply.status == 401)
 		rc = -2;
@@ -659,8 +662,8 @@ load_one(struct loading *l, const struct configuration *c)
 {
 	const struct configuration *there = find_id(l->there, c->id);
 	struct configurations *again = NULL;
-	const char *tried = there ? "update" : "create";
-	bool doubt = false;
+	const char *tried = c->sent ? "import" : there ? "update" : "create";
+	bool doubt = c->sent;
 	char code[64] = "";
 	struct err e;
 
@@ -669,6 +672,10 @@ load_one(struct loading *l, const struct configuration *c)
 
 		if (there && same(c, there)) {
 			settle(l, c, tried, doubt);
+			break;
+		}
+		if (c->refused) {
+			fail(l, c, tried, c->refused, c->why_not, false);
 			break;
 		}
 		if (there && c->mode == RECORD_CREATE) {
@@ -762,4 +769,66 @@ configurations_load(const struct configurations *c, struct hub *hub,
 	}
 	configurations_free(l.there);
 	return stopped ? -1 : 0;
+}
+
+/* -- by a job ---------------------------------------------------------------
+ */
+
+/* A file has its layered deployments last, too.  What is there and has other
+ * content, nobody can change. */
+long
+configurations_lines(
+    struct configurations *c, struct hub *hub, struct buf *into, struct err *e)
+{
+	struct configurations *all = configurations_fetch(hub, e);
+	long n = 0;
+
+	if (!all)
+		return -1;
+	for (int layered = 0; layered <= 1 && !all->no_tier; layered++)
+		for (size_t i = 0; i < c->count; i++) {
+			struct configuration *one = &c->one[i];
+			const struct configuration *there =
+			    one->code ? NULL : find_id(all, one->id);
+			const char *mode = record_mode_name(one->mode);
+			struct buf line = BUF_INIT;
+
+			if (one->code || one->layered != (layered == 1) ||
+			    (there && (same(one, there) ||
+					  !same_content(one, there))))
+				continue;
+			body_of(one, there, true, &line);
+			put(&line, "ETag",
+			    by_etag(one) ? one->part[ETAG]
+					 : (struct span){ NULL, 0 });
+			buf_printf(&line, ",\"importMode\":\"%s\"}", mode);
+			buf_one_line(&line);
+			buf_span(into, buf_peek(&line));
+			buf_char(into, '\n');
+			buf_free(&line);
+			one->sent = true;
+			n++;
+		}
+	configurations_free(all);
+	return n;
+}
+
+bool
+configurations_refused(struct configurations *c, const char *id,
+    const char *line, const char *code, const char *text)
+{
+	struct configurations *quoted = xcalloc(1, sizeof *quoted);
+	struct configuration *one;
+
+	if (!id && line) {
+		add(quoted, span_of(line), 1, NULL);
+		id = quoted->one->id;
+	}
+	one = find_id(c, id);
+	if (one && !one->refused) {
+		one->refused = xstrdup(code);
+		one->why_not = xstrdup(text);
+	}
+	configurations_free(quoted);
+	return one != NULL;
 }

@@ -45,6 +45,16 @@ struct configurations_end {
 int configurations_load(const struct configurations *c, struct hub *hub,
     struct http *http, struct out *out, bool all,
     struct configurations_end *end, struct err *e);
+/*
+ * By an import job instead (CONTRACT 16.3): the lines of those that are not yet
+ * as they shall be, and what the log of the job says of one, by its id or by
+ * the line that it quotes; false: it is about none.  configurations_load()
+ * looks at all of them then, as it always does.
+ */
+long configurations_lines(
+    struct configurations *c, struct hub *hub, struct buf *into, struct err *e);
+bool configurations_refused(struct configurations *c, const char *id,
+    const char *line, const char *code, const char *text);
 /* One line of outcomes, for what became of a configuration on any path. */
 void configurations_outcome(struct out *out, long line, const char *id,
     const char *tried, const char *code, const char *text, bool retry);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bulk.h"
+#include "configurations.h"
 #include "converge.h"
 #include "idset.h"
 #include "progress.h"
@@ -256,9 +257,7 @@ write_lines(struct importjob *j, struct blob_writer *to, struct err *e)
 			buf_clear(&line);
 			entry_bulk(&rec.json, mode, form,
 			    load_scope(j->l->plan, i), &line);
-			for (size_t n = 0; n < line.len; n++)
-				if (line.at[n] == '\r' || line.at[n] == '\n')
-					line.at[n] = ' ';
+			buf_one_line(&line);
 			buf_char(&line, '\n');
 			rc = blob_write_add(to, buf_peek(&line), e);
 		}
@@ -354,6 +353,17 @@ find(struct importjob *j, const struct job_error *error)
 }
 
 static void
+code_of(const struct job_error *error, char code[64])
+{
+	if (error->name && *error->name)
+		(void)snprintf(code, 64, "%s", error->name);
+	else if (error->code)
+		(void)snprintf(code, 64, "%ld", error->code);
+	else
+		(void)snprintf(code, 64, "ImportError");
+}
+
+static void
 take_error(void *ctx, const struct job_error *error)
 {
 	struct importjob *j = ctx;
@@ -362,12 +372,7 @@ take_error(void *ctx, const struct job_error *error)
 	bool device = error->id && !error->module, added;
 	char code[64];
 
-	if (error->name && *error->name)
-		(void)snprintf(code, sizeof code, "%s", error->name);
-	else if (error->code)
-		(void)snprintf(code, sizeof code, "%ld", error->code);
-	else
-		(void)snprintf(code, sizeof code, "ImportError");
+	code_of(error, code);
 	if (i == LEDGER_NONE && device && j->orphans)
 		/* Of one of its modules, maybe. */
 		(void)idset_add(&j->strays, error->id, NULL, &added);
@@ -903,6 +908,92 @@ importjob_round(struct importjob *j, int round)
 		buf_free(&j->left);
 	}
 	forget_marks(j);
+}
+
+/* -- configurations -----------------------------------------------------------
+ */
+
+static void
+take_configuration_error(void *ctx, const struct job_error *error)
+{
+	struct importjob *j = ctx;
+	char code[64];
+
+	code_of(error, code);
+	if (!configurations_refused(j->l->configurations,
+		error->configuration ? error->configuration : error->id,
+		error->line, code, error->text))
+		j->unjoined++;
+}
+
+/* This round's job, in whatever way. */
+static bool
+has_ended(const struct importjob *j)
+{
+	enum job_state state = job_state(j->job);
+
+	return job_round(j->job) == number(j) && *job_id(j->job) &&
+	       (state == JOB_COMPLETED || state == JOB_FAILED ||
+		   state == JOB_CANCELLED);
+}
+
+/* A file without devices, and one with configurations. */
+static int
+run_configurations(struct importjob *j, struct span lines, long count,
+    char code[64], struct err *e)
+{
+	const char *container = job_container(j->job);
+	struct job_spec spec = { .input = blob_of(j, "devices", ".txt"),
+		.output = blob_of(j, "errors", ".log"),
+		.configurations = blob_of(j, "configurations", ".txt") };
+
+	if (job_round(j->job) < number(j) &&
+	    (blob_put(j->storage, container, spec.input, span_of(""), e) ||
+		blob_put(j->storage, container, spec.configurations, lines, e)))
+		return -1;
+	if (job_begin(j->job, number(j), &spec, code, e))
+		return -1;
+	return job_wait(j->job, "configurations", count, e);
+}
+
+void
+importjob_configurations(struct importjob *j)
+{
+	struct configurations *c = j->l->configurations;
+	struct buf lines = BUF_INIT;
+	char code[64];
+	bool found = false;
+	struct err e;
+	long n;
+
+	if (j->off || !c)
+		return;
+	j->round = ROUNDS;
+	j->attempt = 0;
+	j->unjoined = 0;
+	n = configurations_lines(c, j->l->hub, &lines, &e);
+	/* Why not, calls are told as well. */
+	if (n <= 0 && job_round(j->job) < number(j))
+		goto out;
+	if (run_configurations(j, buf_peek(&lines), n, code, &e)) {
+		if (job_interrupted()) {
+			loadrun_stop(j->l, &e);
+			goto out;
+		}
+		warn_err(&e);
+		note(
+		    "'%s': configurations by calls, then", hub_name(j->l->hub));
+	}
+	if (has_ended(j) && job_errors(j->job, JOB_CONFIGURATION_ERRORS,
+				take_configuration_error, j, &found, &e))
+		warn_err(&e);
+	if (j->unjoined)
+		warn(hub_name(j->l->hub),
+		    "the log of the job has %ld errors that fit no "
+		    "configuration: all of these are looked at",
+		    j->unjoined);
+out:
+	buf_free(&lines);
 }
 
 /* -- before and after ---------------------------------------------------------

@@ -34,6 +34,10 @@ struct importjob *importjob_open(struct loadrun *l);
 /* The first before any step, the second when the scopes of parents are known.
  */
 void importjob_round(struct importjob *j, int round);
+/* After all steps: those of l->configurations that are not yet so, by a job of
+ * their own, since a job would write them before what is left to calls; its
+ * log is joined with them.  configurations_load() does the rest. */
+void importjob_configurations(struct importjob *j);
 /* Removes the container, unless a run that follows can go on with it. */
 void importjob_close(struct importjob *j);
 

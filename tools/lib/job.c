@@ -398,24 +398,26 @@ look(struct job *j, long *ended, struct err *e)
 }
 
 /* Is the job of a list the one that we began, and whose id nobody kept?  The
- * name of a blob is ours alone. */
+ * name of a blob is ours alone; a container may have had the round before. */
 static bool
 is_ours(const struct job *j, struct span one)
 {
 	char *type = text_of(one, "type"),
-	     *output = text_of(one, "outputBlobName"),
-	     *input = text_of(one, "inputBlobName"),
-	     *uri = text_of(one, "outputBlobContainerUri");
-	bool ours;
+	     *blob = text_of(one,
+		 j->kind == JOB_IMPORT ? "inputBlobName" : "outputBlobName"),
+	     *uri = text_of(one, "outputBlobContainerUri"), *own;
+	bool ours = type && strcasecmp(type, kinds[j->kind]) == 0;
 
-	ours = type && strcasecmp(type, kinds[j->kind]) == 0 &&
-	       ((output && strstr(output, j->run)) ||
-		   (input && strstr(input, j->run)) ||
-		   (uri && strstr(uri, j->run)));
+	own = j->kind == JOB_IMPORT ? xasprintf("-%ld-%s.", j->round, j->run)
+				    : xasprintf("-%s.", j->run);
+	if (blob)
+		ours = ours && strstr(blob, own);
+	else
+		ours = ours && j->round == 0 && uri && strstr(uri, j->run);
 	free(type);
-	free(output);
-	free(input);
+	free(blob);
 	free(uri);
+	free(own);
 	return ours;
 }
 

@@ -65,7 +65,9 @@ const char *job_id(const struct job *j);       /* "" if none */
 const char *job_reason(const struct job *j);   /* why it failed, or "" */
 
 struct job_spec {
-	const char *input;  /* blob to import devices from; NULL: an export */
+	/* Blob to import devices from, job_blob(j, "devices-N", ".txt") with
+	 * the number of the round; NULL: an export. */
+	const char *input;
 	const char *output; /* blob to write: devices, or the error log */
 	const char *configurations; /* blob to write or read; NULL: without */
 	bool exclude_keys;

@@ -655,6 +655,37 @@ load_plan_text(struct load_plan *p, struct buf *into)
 	return operations;
 }
 
+/* What is finished needs none: a run may go on where another was killed. */
+static void
+want_parents(struct load_plan *p)
+{
+	for (uint32_t i = 0; i < p->ledger->count && p->count; i++) {
+		const struct ledger_entry *e = ledger_at(p->ledger, i);
+
+		if (e->parent != LEDGER_NONE && e->state <= LEDGER_HELD)
+			p->parent[e->parent].wanted = true;
+	}
+	for (uint32_t i = 0; i < p->count; i++) {
+		if (!p->parent[i].wanted || !strchr(p->parent[i].id, ' '))
+			continue;
+		for (const char *id = p->parent[i].id; *id;) {
+			size_t n = strcspn(id, " ");
+			char *one = xstrndup(id, n);
+
+			p->parent[parent_of(p, one)].wanted = true;
+			free(one);
+			id += n + (id[n] == ' ');
+		}
+	}
+}
+
+/* Several at once stand for each of them. */
+static bool
+is_asked_for(const struct parent *one)
+{
+	return one->wanted && !strchr(one->id, ' ');
+}
+
 /* Read, compared and written by calls of its own. */
 static void
 cost_single(struct quota_cost *cost, bool identity, bool twin)
@@ -692,12 +723,14 @@ cost_first(const struct load_plan *p, uint32_t i, struct quota_cost *cost)
 }
 
 void
-load_plan_cost(const struct load_plan *p, struct quota_cost *cost)
+load_plan_cost(struct load_plan *p, struct quota_cost *cost)
 {
 	struct ledger *l = p->ledger;
 
 	*cost = (struct quota_cost){ { 0 } };
-	cost->of[HUB_IDENTITY] = (double)p->count; /* scopes */
+	want_parents(p);
+	for (uint32_t i = 0; i < p->count; i++)
+		cost->of[HUB_IDENTITY] += is_asked_for(&p->parent[i]);
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct ledger_entry *e = ledger_at(l, i);
 		bool locked = e->flags & LOAD_LOCKED;
@@ -780,30 +813,6 @@ join_scopes(struct load_plan *p, struct parent *all)
 	all->scope = scopes.at;
 }
 
-/* What is finished needs none: a run may go on where another was killed. */
-static void
-want_parents(struct load_plan *p)
-{
-	for (uint32_t i = 0; i < p->ledger->count && p->count; i++) {
-		const struct ledger_entry *e = ledger_at(p->ledger, i);
-
-		if (e->parent != LEDGER_NONE && e->state <= LEDGER_HELD)
-			p->parent[e->parent].wanted = true;
-	}
-	for (uint32_t i = 0; i < p->count; i++) {
-		if (!p->parent[i].wanted || !strchr(p->parent[i].id, ' '))
-			continue;
-		for (const char *id = p->parent[i].id; *id;) {
-			size_t n = strcspn(id, " ");
-			char *one = xstrndup(id, n);
-
-			p->parent[parent_of(p, one)].wanted = true;
-			free(one);
-			id += n + (id[n] == ' ');
-		}
-	}
-}
-
 int
 load_read_scopes(
     struct load_plan *p, struct hub *hub, struct http *http, struct err *e)
@@ -816,7 +825,7 @@ load_read_scopes(
 		struct http_request r;
 		char *id;
 
-		if (!p->parent[i].wanted || strchr(p->parent[i].id, ' '))
+		if (!is_asked_for(&p->parent[i]))
 			continue;
 		c = xmalloc(sizeof *c);
 		id = hub_escape(p->parent[i].id);

@@ -110,7 +110,7 @@ double load_plan_text(struct load_plan *p, struct buf *into);
 /* What the plan, as far as it is not done yet, will ask of the hub.  Calls that
  * doubt and failures make necessary are not foreseen. */
 struct quota_cost;
-void load_plan_cost(const struct load_plan *p, struct quota_cost *cost);
+void load_plan_cost(struct load_plan *p, struct quota_cost *cost);
 /* Asks the hub for the scopes of all parents.  One that is not there has none.
  */
 int load_read_scopes(

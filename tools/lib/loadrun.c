@@ -482,6 +482,8 @@ loadrun_steps(struct loadrun *l)
 	}
 	hub_close(l->login);
 	l->login = NULL;
+	if (job && l->stop == DONE)
+		importjob_configurations(job);
 	importjob_close(job);
 	progress_end();
 	if (l->journal &&

@@ -19,10 +19,11 @@ struct loadrun {
 	struct pace *pace;   /* of identity operations; NULL: the hub's */
 	struct ledger *ledger;
 	struct load_plan *plan;
-	struct out *out;     /* of outcomes */
-	bool all;            /* those too of records that were applied */
-	bool dry_run;        /* nothing is sent */
-	bool by_job;         /* see importjob.h */
+	struct out *out; /* of outcomes */
+	bool all;        /* those too of records that were applied */
+	bool dry_run;    /* nothing is sent */
+	bool by_job;     /* see importjob.h; then also, or NULL: */
+	struct configurations *configurations;
 	const char *rejects; /* a file for what was not applied, or NULL */
 	struct loadjournal *journal; /* of what is done, started; or NULL */
 	bool overwrite; /* what changed since the journal began, too */

@@ -15,6 +15,8 @@
 #include "opt.h"
 #include "out.h"
 
+enum { SAMPLES = 10 };
+
 static const char *max_delete = "10%", *undo;
 static bool no_undo;
 
@@ -69,6 +71,8 @@ undo_check(void)
 struct count {
 	long devices;
 	long modules; /* of devices that stay */
+	long gone;    /* of both, deleted by runs before this one; */
+	long gone_devices;
 };
 
 /* What is still to be done: a run that goes on has done some. */
@@ -79,25 +83,39 @@ will_delete(const struct ledger_entry *e)
 }
 
 static bool
+has_deleted(const struct ledger_entry *e)
+{
+	return load_deletes(e) && e->state == LEDGER_APPLIED;
+}
+
+static bool
 with_its_device(struct ledger *l, uint32_t device)
 {
-	return device != LEDGER_NONE && will_delete(ledger_at(l, device));
+	const struct ledger_entry *e =
+	    device == LEDGER_NONE ? NULL : ledger_at(l, device);
+
+	return e && (will_delete(e) || has_deleted(e));
 }
 
 static struct count
 count_deletes(struct ledger *l)
 {
-	struct count c = { 0, 0 };
+	struct count c = { 0 };
 
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct ledger_entry *e = ledger_at(l, i);
 
-		if (!will_delete(e))
+		if (!will_delete(e) && !has_deleted(e))
 			continue;
-		if (!(e->flags & LOAD_IS_MODULE))
+		if (!(e->flags & LOAD_IS_MODULE)) {
 			c.devices++;
-		else if (!with_its_device(l, e->device))
+			c.gone_devices += has_deleted(e);
+		} else if (!with_its_device(l, e->device)) {
 			c.modules++;
+		} else {
+			continue;
+		}
+		c.gone += has_deleted(e);
 	}
 	return c;
 }
@@ -184,16 +202,13 @@ look(struct looking *k, uint32_t i)
 	buf_wipe(&line);
 }
 
-/*
- * A run that was killed is started again, and what it has deleted is missing
- * in the hub's count: then only what is still there counts, if the first that
- * is deleted is gone.  Looks no further than it has to.
- */
-static long
-count_gone(const struct undo_work *w, double limit)
+/* Looks at each stride'th of those that delete, devices first, until more than
+ * limit are there. */
+static void
+look_at_each(struct looking *k, long stride, double limit)
 {
-	struct looking k = { .w = w };
-	struct ledger *l = w->ledger;
+	struct ledger *l = k->w->ledger;
+	long n = 0;
 
 	for (int modules = 0; modules <= 1; modules++)
 		for (uint32_t i = 0; i < l->count; i++) {
@@ -201,19 +216,32 @@ count_gone(const struct undo_work *w, double limit)
 			bool module = e->flags & LOAD_IS_MODULE;
 
 			if (!will_delete(e) || module != (modules == 1) ||
-			    (module && with_its_device(l, e->device)))
+			    (module && with_its_device(l, e->device)) ||
+			    n++ % stride)
 				continue;
-			if (k.failed || (double)k.there > limit ||
-			    (k.gone == 0 && k.there > 0))
+			if (k->failed || (double)k->there > limit)
 				break;
-			look(&k, i);
-			if (k.there + k.gone == 0)
-				http_drain(w->http); /* the first decides */
+			look(k, i);
 		}
-	http_drain(w->http);
-	if (k.failed)
-		die_err(&k.e);
-	return k.gone;
+	http_drain(k->w->http);
+	if (k->failed)
+		die_err(&k->e);
+}
+
+/*
+ * A run that was killed is started again, and what it has deleted is missing
+ * in the hub's count: then only what is still there counts.  Most runs have
+ * deleted nothing yet: some are asked for first.
+ */
+static long
+count_gone(const struct undo_work *w, long deletes, double limit)
+{
+	struct looking some = { .w = w }, all = { .w = w };
+
+	look_at_each(&some, deletes / SAMPLES + 1, SAMPLES);
+	if (some.gone)
+		look_at_each(&all, 1, limit);
+	return all.gone;
 }
 
 static void
@@ -247,10 +275,14 @@ say_what(const struct count *c, long gone, long total, struct buf *what)
 		buf_printf(what, ", of %ld devices", total);
 }
 
+/*
+ * All that the input deletes, of all devices that there were before the first
+ * run: a run that goes on is held to the same as the one that began.
+ */
 static void
 check_count(const struct undo_work *w, const struct count *c)
 {
-	long deletes = c->devices + c->modules, gone = 0, total;
+	long deletes = c->devices + c->modules, gone = c->gone, total;
 	struct buf what = BUF_INIT;
 	struct err e;
 	bool percent = false;
@@ -258,7 +290,7 @@ check_count(const struct undo_work *w, const struct count *c)
 
 	(void)read_limit(max_delete, &limit, &percent);
 	total = hub_devices(w->hub, &e);
-	if (total < 0 && percent && !w->resumed) {
+	if (total < 0 && percent) {
 		if (!w->dry_run)
 			warn(hub_name(w->hub),
 			    "of how many devices %ld are %s is not known "
@@ -267,13 +299,18 @@ check_count(const struct undo_work *w, const struct count *c)
 		die_err(&e);
 	}
 	if (percent)
-		limit = limit * (double)total / 100;
-	/* What a run before has deleted is missing in the count. */
-	if (!w->resumed && (double)deletes > limit)
-		gone = count_gone(w, limit);
+		limit = limit * (double)(total + c->gone_devices) / 100;
+	/* What a run before has deleted, and nobody noted, is missing in the
+	 * hub's count. */
+	if ((double)deletes > limit) {
+		long unnoted = count_gone(w, deletes - gone, limit);
+
+		gone += unnoted;
+		deletes -= unnoted;
+	}
 	say_what(c, gone, total, &what);
-	if (!w->resumed && (double)(deletes - gone) > limit)
-		too_many(w, what.at, deletes - gone);
+	if ((double)deletes > limit)
+		too_many(w, what.at, deletes);
 	note("'%s': %s", hub_name(w->hub), what.at);
 	buf_free(&what);
 }
@@ -464,7 +501,7 @@ undo_prepare(const struct undo_work *w)
 	bool there = undo && access(undo, F_OK) == 0;
 	char *path;
 
-	if (!c.devices && !c.modules)
+	if (c.devices + c.modules == c.gone)
 		return;
 	check_count(w, &c);
 	if (w->dry_run || no_undo || (there && w->resumed))
