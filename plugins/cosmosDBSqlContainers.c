@@ -1,16 +1,22 @@
 /* cosmosDBSqlContainers: a Cosmos DB container as a routing endpoint; its
  * keys are members that no answer shows (CONTRACT 5, 10). */
-#include "endpoint.h"
-
 #define ACCOUNTS "Microsoft.DocumentDB/databaseAccounts"
 #define VERSION "2023-04-15"
+#define NO_ACCOUNT "no endpointUri"
+#include "account.h"
+
+static jv
+account_of(jv endpoint)
+{
+	return label_of(text_of(endpoint, "endpointUri"));
+}
 
 static jv
 names(jv endpoint)
 {
 	jv out = jv_object();
 
-	out = put(out, "account", label_of(text_of(endpoint, "endpointUri")));
+	out = put(out, "account", account_of(endpoint));
 	out = put(out, "database", text_of(endpoint, "databaseName"));
 	out = put(out, "container", text_of(endpoint, "containerName"));
 	jv_free(endpoint);
@@ -66,31 +72,6 @@ secrets(jv endpoint)
 	return out;
 }
 
-static jv
-account_request(jv endpoint, const char *action)
-{
-	jv account = label_of(text_of(endpoint, "endpointUri"));
-
-	jv_free(endpoint);
-	if (is_text(account))
-		return request_for(
-		    ACCOUNTS, JV_ARRAY(account), VERSION, action);
-	jv_free(account);
-	return fail("no endpointUri");
-}
-
-static jv
-key_requests(jv endpoint)
-{
-	return only(account_request(endpoint, "listKeys"));
-}
-
-static jv
-resource(jv endpoint)
-{
-	return account_request(endpoint, NULL);
-}
-
 /* The previews of 2022 said collection. */
 static jv
 uplift(jv endpoint)
@@ -109,7 +90,6 @@ uplift(jv endpoint)
 }
 
 static const char *const aliases[] = { "cosmosDBSqlCollections", NULL };
-static const char *const read_only[] = { "id", NULL };
 
 HUBPIPE_PLUGIN(.name = "cosmosDBSqlContainers",
     .summary = "a Cosmos DB container, by account keys or identity",

@@ -1,9 +1,9 @@
 /* storageContainers: a blob container as a routing endpoint, and the storage
  * account for file upload, which is one but for its place (CONTRACT 5). */
-#include "endpoint.h"
-
 #define ACCOUNTS "Microsoft.Storage/storageAccounts"
 #define VERSION "2023-05-01"
+#define NO_ACCOUNT "connectionString lacks 'AccountName'"
+#include "account.h"
 
 /* Parts that hold a host whose first label is the account. */
 static const char *const hosts[] = { "BlobEndpoint", "FileEndpoint",
@@ -84,33 +84,6 @@ secrets(jv endpoint)
 	return JV_ARRAY(secret_in(string, "AccountKey",
 	    JV_ARRAY(jv_string("keys"), jv_number(0), jv_string("value"))));
 }
-
-static jv
-account_request(jv endpoint, const char *action)
-{
-	jv account = account_of(endpoint);
-
-	jv_free(endpoint);
-	if (is_text(account))
-		return request_for(
-		    ACCOUNTS, JV_ARRAY(account), VERSION, action);
-	jv_free(account);
-	return fail("connectionString lacks 'AccountName'");
-}
-
-static jv
-key_requests(jv endpoint)
-{
-	return only(account_request(endpoint, "listKeys"));
-}
-
-static jv
-resource(jv endpoint)
-{
-	return account_request(endpoint, NULL);
-}
-
-static const char *const read_only[] = { "id", NULL };
 
 HUBPIPE_PLUGIN(.name = "storageContainers",
     .summary = "a blob container, by account key or identity", .names = names,

@@ -12,8 +12,6 @@
 #include "rules.h"
 #include "template.h"
 
-#define GROUP_UNKNOWN "{resourceGroup}"
-
 static bool dry_run, by_reference, drop_unreachable;
 static const char *output;
 

@@ -137,16 +137,6 @@ list_groups(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 	answer_list(q, r, list);
 }
 
-/* The value in "... resourceType eq 'X' ..." of a filter; malloc'd or NULL. */
-static char *
-filter_value(const char *filter, const char *member)
-{
-	const char *at = filter ? strcasestr(filter, member) : NULL;
-	const char *quote = at ? strchr(at, '\'') : NULL;
-
-	return quote ? xstrndup(quote + 1, strcspn(quote + 1, "'")) : NULL;
-}
-
 /* Resources as a whole subscription or group lists them: tracked ones, and of
  * each only what Resource Manager itself knows. */
 static void
@@ -156,9 +146,9 @@ list_resources(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	static const char *const members[] = { "id", "name", "type", "kind",
 		"location", "tags", "sku", "identity", "managedBy" };
 	char *filter = sim_query(q, "$filter");
-	char *type = filter_value(filter, "resourceType"),
-	     *in = filter_value(filter, "resourceGroup"),
-	     *name = filter_value(filter,
+	char *type = arm_filtered(filter, "resourceType"),
+	     *in = arm_filtered(filter, "resourceGroup"),
+	     *name = arm_filtered(filter,
 		 filter && strcasestr(filter, " name") ? " name" : "name");
 	jv keys = arm_keys_where(s, group ? group : in, type),
 	   list = jv_array();

@@ -125,6 +125,9 @@ jv arm_put_some(jv object, const char *name, jv value);
 /* A whole number; otherwise when absent.  Microsoft's own sample templates
  * give capacity and partitionCount as text. */
 long arm_number(jv object, const char *name, long otherwise);
+/* 'X' of "member eq 'X'" or "member('X')" in a $filter, malloc'd; NULL: it is
+ * not said. */
+char *arm_filtered(const char *filter, const char *member);
 /* Text that a date and time can be made of, in the form of ARM. */
 jv arm_time(int64_t ms);
 
@@ -152,8 +155,8 @@ jv arm_denied(struct sim *s, const struct arm_id *id, const char *action);
 jv arm_act(
     struct sim *s, const char *id, const char *action, jv request, bool knob);
 void arm_group_delete(struct sim *s, const char *group);
-void arm_retry_header(struct sim_reply *r); /* doubt lro-retry-after */
-/* The same, longer where operations last as long as Azure's. */
+/* When to ask again (doubt lro-retry-after): at once, or later where operations
+ * last as long as Azure's. */
 void arm_retry_long(const struct sim *s, struct sim_reply *r);
 /* The next number of that name, from 1. */
 long arm_count_up(struct sim *s, const char *name);

@@ -108,8 +108,7 @@ arm_fail(int status, const char *code, const char *fmt, ...)
 	jv e;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	e = jv_put(jv_put(jv_object(), "code", jv_string(code)), "message",
 	    jv_string(text));
@@ -126,8 +125,7 @@ hub_fail(struct sim *s, int status, int code, const char *fmt, ...)
 	jv body;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	sim_iso_time(sim_now(s), when);
 	when[10] = ' ';
@@ -231,4 +229,13 @@ arm_no_group(const char *group)
 {
 	return arm_fail(404, "ResourceGroupNotFound",
 	    "Resource group '%s' could not be found.", group);
+}
+
+char *
+arm_filtered(const char *filter, const char *member)
+{
+	const char *at = filter ? strcasestr(filter, member) : NULL;
+	const char *quote = at ? strchr(at, '\'') : NULL;
+
+	return quote ? xstrndup(quote + 1, strcspn(quote + 1, "'")) : NULL;
 }

@@ -171,8 +171,7 @@ blob_fail(
 	char *text;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	blob_fail_with(v, status, code, text, NULL, NULL);
 	free(text);

@@ -179,6 +179,37 @@ list(struct visit *v)
 	return 0;
 }
 
+struct content_key {
+	char text[2048];
+	const char *path[16]; /* NULL ends; none: all of desired */
+};
+
+/* What a key of a content leads to ("properties.desired.a.b"), by names; false
+ * where it is no such key. */
+static bool
+content_key(struct span name, struct content_key *key)
+{
+	static const char root[] = "properties.desired";
+	struct span quoted = { name.at - 1, name.len + 2 };
+	char *rest = key->text;
+	int n = 0;
+
+	key->path[0] = NULL;
+	if (copy_string(quoted, key->text, sizeof key->text) ||
+	    strncmp(rest, root, sizeof root - 1) != 0)
+		return false;
+	rest += sizeof root - 1;
+	while (*rest == '.' && n < 15) {
+		*rest++ = '\0';
+		if (!*rest || *rest == '.')
+			return false;
+		key->path[n++] = rest;
+		rest += strcspn(rest, ".");
+	}
+	key->path[n] = NULL;
+	return *rest == '\0';
+}
+
 static int
 check_keys(struct span content, struct refusal *f)
 {
@@ -504,30 +535,6 @@ configurations_handle(struct visit *v)
 	if (result)
 		reply_refusal(v, &f);
 	free(id);
-}
-
-bool
-content_key(struct span name, struct content_key *key)
-{
-	static const char root[] = "properties.desired";
-	struct span quoted = { name.at - 1, name.len + 2 };
-	char *rest = key->text;
-	int n = 0;
-
-	key->path[0] = NULL;
-	if (copy_string(quoted, key->text, sizeof key->text) ||
-	    strncmp(rest, root, sizeof root - 1) != 0)
-		return false;
-	rest += sizeof root - 1;
-	while (*rest == '.' && n < 15) {
-		*rest++ = '\0';
-		if (!*rest || *rest == '.')
-			return false;
-		key->path[n++] = rest;
-		rest += strcspn(rest, ".");
-	}
-	key->path[n] = NULL;
-	return *rest == '\0';
 }
 
 /* "properties.desired" replaces all of it, "properties.desired.a.b" sets what

@@ -75,8 +75,6 @@ jv plan_open(struct plan *p, struct sim *s, const char *group, const char *name,
 void plan_close(struct plan *p);
 /* Carries it out, in the order of what depends on what. */
 void plan_run(struct plan *p);
-/* As before plan_run(). */
-void plan_reset(struct plan *p);
 bool plan_failed(const struct plan *p);
 /* What one part would send, as far as it is known without deploying: invalid
  * for what cannot be evaluated; plan_preview() gives {} then. */

@@ -22,8 +22,7 @@ endpoint_unusable(struct endpoint *e, const char *fmt, ...)
 	char *text;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	draft_refuse(e->d, 400116,
 	    "ConnectionString is invalid, endpointName:%s, "

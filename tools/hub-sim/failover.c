@@ -163,8 +163,13 @@ is_away(struct sim *s, const char *hub)
 	return failover_turns(s, hub).locations % 2 != 0;
 }
 
-/* The moments keep the proportions of the one drill that was timed. */
-int64_t
+/*
+ * Begins one, whatever the rules say; the moment at which it is over.  own:
+ * somebody asked for it, so that it counts against what may be done in a day;
+ * else it is Microsoft's doing.  The moments keep the proportions of the one
+ * drill that was timed.
+ */
+static int64_t
 failover_start(struct sim *s, const struct arm_id *id, bool fails, bool own)
 {
 	int64_t now = sim_now(s), all = arm_lasts(s, WORK_FAILOVER);

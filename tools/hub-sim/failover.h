@@ -34,13 +34,6 @@ struct failover_turns failover_turns(struct sim *s, const char *hub);
 /* POST HUB/failover. */
 void failover_handle(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const struct arm_id *id);
-/*
- * Begins one, whatever the rules say.  own: somebody asked for it, so that it
- * counts against what may be done in a day; else it is Microsoft's doing.
- * The moment at which it is over.
- */
-int64_t failover_start(
-    struct sim *s, const struct arm_id *id, bool fails, bool own);
 /* false: there is no such hub, or nothing that it can do now. */
 bool failover_by_microsoft(struct sim *s, const char *hub);
 /* What has become due, in all hubs. */

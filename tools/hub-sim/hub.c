@@ -237,15 +237,14 @@ draft_refuse(struct draft *d, int code, const char *fmt, ...)
 	if (draft_refused(d))
 		return;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	jv_free(d->wrong);
 	d->wrong = hub_fail(d->s, 400, code, "%s", text);
 	free(text);
 }
 
-void
+static void
 draft_fail(struct draft *d, jv failure)
 {
 	if (draft_refused(d)) {

@@ -76,7 +76,6 @@ bool draft_refused(const struct draft *d);
 /* 400 with the provider's number, unless there is a refusal already. */
 __attribute__((format(printf, 3, 4))) void draft_refuse(
     struct draft *d, int code, const char *fmt, ...);
-void draft_fail(struct draft *d, jv failure);
 
 /* names, in and out: an object with a member for each name in use. */
 jv draft_endpoints(struct draft *d, jv given, jv *names);

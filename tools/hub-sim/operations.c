@@ -51,12 +51,6 @@ retry_in(struct sim_reply *r, int64_t ms)
 		    r, "Retry-After", "%lld", (long long)(ms + 999) / 1000);
 }
 
-void
-arm_retry_header(struct sim_reply *r)
-{
-	retry_in(r, 20);
-}
-
 /* Ten simulated seconds while operations take minutes. */
 void
 arm_retry_long(const struct sim *s, struct sim_reply *r)

@@ -286,7 +286,8 @@ plan_run(struct plan *p)
 		make_outputs(p);
 }
 
-void
+/* As before plan_run(). */
+static void
 plan_reset(struct plan *p)
 {
 	for (int i = 0; i < p->count; i++) {

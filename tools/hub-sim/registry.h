@@ -70,7 +70,6 @@ void reply_text(struct visit *v, int status, const struct buf *body);
 
 /* sas.c: may who asks do this?  NULL rights: being known is enough. */
 int visit_allowed(struct visit *v, const char *right, struct refusal *f);
-bool sas_is_valid(struct span token, const char *key, int64_t now_s);
 
 /*
  * sections.c: text that json_scan() has passed.
@@ -85,7 +84,6 @@ bool each_next(struct each *e);
 /* Without case, as the service reads members. */
 bool name_is(struct span name, const char *text);
 struct span object_get(struct span object, const char *name); /* as spelt */
-struct span value_begin(const char *p, const char *end); /* past white space */
 /* A string value as C text; "" for null; -1: no string, or too long. */
 int copy_string(struct span value, char *out, size_t size);
 
@@ -224,13 +222,6 @@ int configuration_write(struct visit *v, const char *id, struct span body,
     const char *match, struct refusal *f);
 int configuration_delete(
     struct visit *v, const char *id, const char *match, struct refusal *f);
-/* What a key of a content leads to ("properties.desired.a.b"), by names; false
- * where it is no such key. */
-struct content_key {
-	char text[2048];
-	const char *path[16]; /* NULL ends; none: all of desired */
-};
-bool content_key(struct span name, struct content_key *key);
 /* now with each key of content set; -1 where one leads through no object. */
 int content_set(struct span now, struct span content, struct buf *out);
 /* The module of a deployment, if it is not there yet. */

@@ -343,16 +343,6 @@ one_assignment(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	free(key);
 }
 
-/* 'X' of "member eq 'X'" or "member('X')"; NULL: it is not said. */
-static char *
-filtered(const char *filter, const char *member)
-{
-	const char *at = filter ? strcasestr(filter, member) : NULL;
-	const char *quote = at ? strchr(at, '\'') : NULL;
-
-	return quote ? xstrndup(quote + 1, strcspn(quote + 1, "'")) : NULL;
-}
-
 /* Those of the scope, of what is above it and, unless the filter says
  * atScope(), below it. */
 static void
@@ -360,14 +350,14 @@ list_assignments(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const struct place *p)
 {
 	char *filter = sim_query(q, "$filter");
-	char *who = filtered(filter, "principalId");
+	char *who = arm_filtered(filter, "principalId");
 	sqlite3_stmt *all =
 	    sim_sql(s, "SELECT scope, principal, body FROM role_assignment"
 		       " WHERE role <> '*' ORDER BY n");
 	jv list = jv_array();
 
 	if (!who)
-		who = filtered(filter, "assignedTo");
+		who = arm_filtered(filter, "assignedTo");
 	while (sim_step(s, all) == SQLITE_ROW) {
 		char *scope = span_dup(sim_column(all, 0)),
 		     *principal = span_dup(sim_column(all, 1));
@@ -410,7 +400,7 @@ definitions(
     const struct sim_request *q, struct sim_reply *r, const struct place *p)
 {
 	char *filter = sim_query(q, "$filter");
-	char *name = filtered(filter, "roleName");
+	char *name = arm_filtered(filter, "roleName");
 	const struct role *one = role_of(p->name);
 	jv list = jv_array();
 

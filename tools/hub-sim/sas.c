@@ -39,21 +39,17 @@ part(struct span token, const char *name)
 	return (struct span){ NULL, 0 };
 }
 
-/* sim_form() decodes '+' as blank, which is what a client that forgot to
- * encode the '+' of its signature deserves; the real service does the same. */
-static char *
-decoded_part(struct span token, const char *name)
-{
-	return sim_form(token, name);
-}
-
-/* The signature over "<sr as sent>\n<se>" with the decoded key, and the time.
- * token: what follows the scheme. */
-bool
+/*
+ * The signature over "<sr as sent>\n<se>" with the decoded key, and the time.
+ * token: what follows the scheme.  sim_form() decodes '+' as blank, which is
+ * what a client that forgot to encode the '+' of its signature deserves; the
+ * real service does the same.
+ */
+static bool
 sas_is_valid(struct span token, const char *key, int64_t now_s)
 {
 	struct span sr = part(token, "sr"), se = part(token, "se");
-	char *sig = decoded_part(token, "sig"), *end, expiry[24];
+	char *sig = sim_form(token, "sig"), *end, expiry[24];
 	unsigned char raw[96], mac[EVP_MAX_MD_SIZE];
 	struct buf text = BUF_INIT, want = BUF_INIT;
 	size_t key_len = strlen(key);
@@ -207,8 +203,8 @@ by_signature(
 	if (known && v->hub.local_auth && covers(v, known->resource) &&
 	    (!right || has_right(known->rights, right)))
 		return 0;
-	name = decoded_part(token, "skn");
-	resource = decoded_part(token, "sr");
+	name = sim_form(token, "skn");
+	resource = sim_form(token, "sr");
 	if (!v->hub.local_auth) {
 		(void)refuse(f, UNAUTHORIZED,
 		    "Shared access signatures are disabled for IotHub %s",

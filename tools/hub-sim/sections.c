@@ -73,17 +73,6 @@ past_value(const char *p, const char *end)
 	return end;
 }
 
-struct span
-value_begin(const char *p, const char *end)
-{
-	const char *stop;
-
-	while (p < end && is_blank(*p))
-		p++;
-	stop = p < end ? past_value(p, end) : p;
-	return (struct span){ p, (size_t)(stop - p) };
-}
-
 void
 each_begin(struct each *e, struct span value)
 {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "expr.h"
+#include "iothubs.h"
 #include "throttle.h"
 
 static const char hub_type[] = "Microsoft.Devices/IotHubs";
@@ -275,16 +276,6 @@ with_word(const char *text, const char *name, const char *value)
 	if (!done)
 		buf_printf(&b, "%s%s=%s", b.len ? ";" : "", name, value);
 	return b.at;
-}
-
-/* "ns" of "sb://ns.servicebus.windows.net/"; malloc'd or NULL. */
-static char *
-first_label(const char *uri)
-{
-	const char *at = uri ? strstr(uri, "://") : NULL;
-	size_t n = at ? strcspn(at + 3, ".:/") : 0;
-
-	return n ? xstrndup(at + 3, n) : NULL;
 }
 
 /* Names of accounts and namespaces are the world's: one that is there already

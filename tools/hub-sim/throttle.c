@@ -25,18 +25,6 @@
 #define BURST_SECOND 10.0
 #define BURST_SMALL 5.0
 
-static double
-larger(double a, double b)
-{
-	return a > b ? a : b;
-}
-
-static double
-smaller(double a, double b)
-{
-	return a < b ? a : b;
-}
-
 double
 throttle_rate(const char *sku, long units, enum op_class class)
 {
@@ -49,11 +37,11 @@ throttle_rate(const char *sku, long units, enum op_class class)
 		return n * (size == '3' ? 5000 : 100) / 60;
 	case OP_TWIN_READ:
 		return size == '3'   ? 500 * n
-		       : size == '2' ? larger(100, 10 * n)
+		       : size == '2' ? fmax(100, 10 * n)
 				     : 100;
 	case OP_TWIN_UPDATE:
 		return size == '3'   ? 250 * n
-		       : size == '2' ? larger(50, 5 * n)
+		       : size == '2' ? fmax(50, 5 * n)
 				     : 50;
 	case OP_QUERY:
 		return n * (size == '3' ? 1000 : 20) / 60;
@@ -173,7 +161,7 @@ meter_of(struct visit *v)
 static double
 take(struct meter *m, double rate, double depth, double cost, int64_t now)
 {
-	double need = smaller(cost, depth), wait = 0;
+	double need = fmin(cost, depth), wait = 0;
 
 	if (rate <= 0)
 		return -1;
@@ -181,7 +169,7 @@ take(struct meter *m, double rate, double depth, double cost, int64_t now)
 		m->level = depth;
 	else if (now > m->filled) /* a clock may be set back */
 		m->level += (double)(now - m->filled) / 1000 * rate;
-	m->level = smaller(m->level, depth);
+	m->level = fmin(m->level, depth);
 	m->filled = now;
 	if (m->level < need)
 		wait = (need - m->level) / rate;
@@ -241,7 +229,7 @@ throttle_admit(struct visit *v, const char *room, long cost)
 			return false;
 		}
 		v->r->delay_ms += lround(1000 * wait / v->s->speed);
-		h->longest = larger(h->longest, wait);
+		h->longest = fmax(h->longest, wait);
 	}
 	m->count += cost;
 	forecast_call(v->s, h, class, cost);

@@ -38,18 +38,21 @@ hash(jv args, uint64_t h)
 	return h;
 }
 
+static jv
+need_strings(jv args)
+{
+	jv_free(args);
+	return jv_fail(BAD_DATA, NULL, "uniqueString(), guid(): need strings");
+}
+
 jv
 unique_string(jv args)
 {
 	char out[14];
 	uint64_t h;
 
-	if (!strings(args)) {
-		jv_free(args);
-		return jv_fail(BAD_DATA, NULL,
-		    "uniqueString(), guid(): "
-		    "need strings");
-	}
+	if (!strings(args))
+		return need_strings(args);
 	h = hash(args, 14695981039346656037u);
 	for (int i = 0; i < 13; i++) {
 		out[i] = "abcdefghijklmnopqrstuvwxyz234567"[h & 31];
@@ -65,12 +68,8 @@ unique_guid(jv args)
 {
 	uint64_t a, b;
 
-	if (!strings(args)) {
-		jv_free(args);
-		return jv_fail(BAD_DATA, NULL,
-		    "uniqueString(), guid(): "
-		    "need strings");
-	}
+	if (!strings(args))
+		return need_strings(args);
 	a = hash(args, 14695981039346656037u);
 	b = hash(args, 1099511628211u);
 	jv_free(args);

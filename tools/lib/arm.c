@@ -98,8 +98,7 @@ arm_request(
 	char *path;
 
 	va_start(ap, path_fmt);
-	if (vasprintf(&path, path_fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	path = xvasprintf(path_fmt, ap);
 	va_end(ap);
 	r = jv_put(r, "method", jv_string(method));
 	r = jv_put(r, "path", jv_string(path));

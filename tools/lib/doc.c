@@ -494,8 +494,7 @@ jv_text(const char *fmt, ...)
 	jv v;
 
 	va_start(ap, fmt);
-	if (vasprintf(&s, fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	s = xvasprintf(fmt, ap);
 	va_end(ap);
 	v = jv_string(s);
 	free(s);

@@ -20,7 +20,7 @@ enum { EXPR_DEPTH = 100 };
 
 /* ---- trees ---- */
 
-jv
+static jv
 expr_tree(jv body)
 {
 	return jv_object_set(jv_object(), jv_string(EXPR), body);

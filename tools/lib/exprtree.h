@@ -8,7 +8,6 @@
 #include "expr.h"
 
 /* Trees of the three kinds of expr.h.  All consume. */
-jv expr_tree(jv body);
 jv expr_tree_call(jv name, jv args);
 jv expr_tree_pair(const char *kind, jv a, jv b);
 /* Of a tree its body {"call", ...}; invalid if value is no tree.  Borrows. */

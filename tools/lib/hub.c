@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -472,8 +473,7 @@ hub_request(struct hub *h, const char *method, const char *query,
 	char *path;
 
 	va_start(ap, path_fmt);
-	if (vasprintf(&path, path_fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	path = xvasprintf(path_fmt, ap);
 	va_end(ap);
 	return make_request(h, method, query, path);
 }
@@ -699,8 +699,7 @@ hub_get(struct hub *h, struct buf *into, char code[64], struct err *e,
 	int rc;
 
 	va_start(ap, path_fmt);
-	if (vasprintf(&path, path_fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	path = xvasprintf(path_fmt, ap);
 	va_end(ap);
 	request = make_request(h, "GET", query, path);
 	http_one(h->http, &request, &reply);
@@ -716,12 +715,6 @@ hub_get(struct hub *h, struct buf *into, char code[64], struct err *e,
 
 /* -- what it permits ------------------------------------------------------ */
 
-static double
-larger(double a, double b)
-{
-	return a > b ? a : b;
-}
-
 struct hub_limits
 hub_limits(const char *sku, long units)
 {
@@ -733,9 +726,8 @@ hub_limits(const char *sku, long units)
 		return (struct hub_limits){ 5000 * n, 1000 * n, 500 * n,
 			250 * n, 20 * n, 5000 * n };
 	case '2':
-		return (struct hub_limits){ 100 * n, 20 * n,
-			larger(100, 10 * n), larger(50, 5 * n), 20 * n,
-			100 * n };
+		return (struct hub_limits){ 100 * n, 20 * n, fmax(100, 10 * n),
+			fmax(50, 5 * n), 20 * n, 100 * n };
 	default:
 		return (struct hub_limits){ 100 * n, 20 * n, 100, 50, 20 * n,
 			100 * n };

@@ -56,18 +56,6 @@ struct pace {
 };
 
 static double
-larger(double a, double b)
-{
-	return a > b ? a : b;
-}
-
-static double
-smaller(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-static double
 monotonic(void)
 {
 	struct timespec t;
@@ -104,7 +92,7 @@ pace_now(const struct pace *p)
 double
 pace_credit(double rate, double seconds)
 {
-	return smaller(BURST_MOST, seconds * rate);
+	return fmin(BURST_MOST, seconds * rate);
 }
 
 void
@@ -127,7 +115,7 @@ pace_adapt(struct pace *p, double share)
 static double
 most(const struct pace *p)
 {
-	return larger(p->rate, 1);
+	return fmax(p->rate, 1);
 }
 
 static void
@@ -135,7 +123,7 @@ fill(struct pace *p, double t)
 {
 	if (t <= p->filled)
 		return;
-	p->level = smaller(
+	p->level = fmin(
 	    most(p) + LATE * p->rate, p->level + (t - p->filled) * p->rate);
 	p->filled = t;
 }
@@ -179,7 +167,7 @@ pace_take(struct pace *p, double cost)
 		return 1;
 	/* What costs more than a full bucket goes when it is full, and the
 	 * next ones wait for the debt. */
-	need = smaller(cost, most(p));
+	need = fmin(cost, most(p));
 	/* A hair less: t is no exact number. */
 	if (p->level >= need - 1e-9)
 		return spend(p, cost, &p->level);
@@ -194,10 +182,10 @@ guess(struct pace *p, double t)
 {
 	double rested = p->complaints == 0 ? RESTED : 0;
 	double found =
-	    p->share * (p->passed - p->mark) / larger(t - p->began + rested, 1);
+	    p->share * (p->passed - p->mark) / fmax(t - p->began + rested, 1);
 
-	found = larger(found, p->start);
-	p->rate = smaller(p->rate, found);
+	found = fmax(found, p->start);
+	p->rate = fmin(p->rate, found);
 	p->goal = found;
 	if (p->complaints > 0)
 		p->given = found;
@@ -213,21 +201,21 @@ slow_down(struct pace *p, double t, double factor)
 	double least;
 
 	if (p->rate <= 0) {
-		p->rate = p->passed / larger(t - p->began, 1);
+		p->rate = p->passed / fmax(t - p->began, 1);
 		p->goal = p->rate;
 	}
-	p->goal = larger(p->goal, p->rate);
+	p->goal = fmax(p->goal, p->rate);
 	if (p->share > 0 && p->given <= 0)
 		guess(p, t);
 	else
 		p->rate *= factor;
 	least = p->given > 0 ? p->given / 64 : LEAST;
-	p->rate = larger(p->rate, p->share > 0 ? p->start / 8 : least);
+	p->rate = fmax(p->rate, p->share > 0 ? p->start / 8 : least);
 	p->slowed = t;
 	p->answers = 0;
 	p->bursting = false;
-	p->level = smaller(p->level, 0);
-	p->filled = larger(p->hold, t); /* nothing flows in while we wait */
+	p->level = fmin(p->level, 0);
+	p->filled = fmax(p->hold, t); /* nothing flows in while we wait */
 }
 
 static void
@@ -238,12 +226,12 @@ refused(
 
 	if (p->refusing == 0)
 		p->refusing = t;
-	p->level = smaller(0, p->level + cost); /* it has used nothing */
+	p->level = fmin(0, p->level + cost); /* it has used nothing */
 	if (!same || asked)
-		p->hold = larger(p->hold, t + wait);
+		p->hold = fmax(p->hold, t + wait);
 	if (!same)
 		slow_down(p, t, 0.5);
-	p->filled = larger(p->filled, p->hold);
+	p->filled = fmax(p->filled, p->hold);
 }
 
 /* Delay of the service's own making, or 0. */
@@ -253,33 +241,33 @@ delay(struct pace *p, double latency)
 	double least = INFINITY, extra;
 
 	if (p->fastest == 0 || latency < p->fastest)
-		p->fastest = larger(latency, 1e-6);
+		p->fastest = fmax(latency, 1e-6);
 	extra = latency - p->fastest;
 	p->recent[p->answers++ % RECENT] = extra;
 	/* One slow answer ends a burst, which nobody has promised us. */
-	if (p->bursting && extra > larger(0.05, 4 * p->fastest))
+	if (p->bursting && extra > fmax(0.05, 4 * p->fastest))
 		end_burst(p, -p->pending);
 	if (p->answers < RECENT)
 		return 0;
 	for (int i = 0; i < RECENT; i++)
-		least = smaller(least, p->recent[i]);
-	return least > larger(1, 3 * p->fastest) ? least : 0;
+		least = fmin(least, p->recent[i]);
+	return least > fmax(1, 3 * p->fastest) ? least : 0;
 }
 
 /* A step up for each second's worth that went through. */
 static void
 speed_up(struct pace *p, double cost)
 {
-	double worth = smaller(1, cost / most(p));
+	double worth = fmin(1, cost / most(p));
 
 	if (p->given <= 0 && p->complaints == 0)
 		p->rate += p->rate * worth / 20;
 	else if (p->rate < p->goal)
-		p->rate = smaller(p->goal, p->rate + p->goal * worth / 40);
+		p->rate = fmin(p->goal, p->rate + p->goal * worth / 40);
 	else
 		p->rate = p->goal = p->rate * (1 + worth / 200);
 	if (p->given > 0)
-		p->rate = smaller(p->rate, p->given);
+		p->rate = fmin(p->rate, p->given);
 }
 
 static void
@@ -295,7 +283,7 @@ passed(struct pace *p, double t, double cost, double sent, double latency)
 	if (p->rate <= 0)
 		return;
 	if (p->bursting) {
-		p->window = smaller(BURST_WINDOW, p->window + cost);
+		p->window = fmin(BURST_WINDOW, p->window + cost);
 	} else if (late > 0) {
 		slow_down(p, t, 0.8);
 		/* Until what is queued there has gone. */
@@ -312,7 +300,7 @@ pace_answered(struct pace *p, double cost, enum pace_answer what, double sent,
 {
 	double t = p->clock();
 
-	p->pending = larger(0, p->pending - cost);
+	p->pending = fmax(0, p->pending - cost);
 	if (what == PACE_REFUSED)
 		refused(p, t, cost, sent, wait, asked);
 	else if (what == PACE_PASSED)
@@ -326,7 +314,7 @@ pace_batch(const struct pace *p, long limit)
 
 	if (p->rate <= 0)
 		return limit;
-	n = p->bursting ? smaller(p->window, p->credit) : ceil(p->rate * BATCH);
+	n = p->bursting ? fmin(p->window, p->credit) : ceil(p->rate * BATCH);
 	if (n < 1)
 		return 1;
 	return n < (double)limit ? (long)n : limit;
@@ -347,7 +335,7 @@ pace_passed(const struct pace *p)
 double
 pace_refusing(const struct pace *p)
 {
-	return p->refusing > 0 ? larger(p->clock() - p->refusing, 1e-9) : 0;
+	return p->refusing > 0 ? fmax(p->clock() - p->refusing, 1e-9) : 0;
 }
 
 void

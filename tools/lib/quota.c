@@ -50,12 +50,6 @@ struct quota {
 	bool planned;
 };
 
-static double
-larger(double a, double b)
-{
-	return a > b ? a : b;
-}
-
 /* -- the options ---------------------------------------------------------- */
 
 static long
@@ -117,20 +111,6 @@ void
 quota_check(void)
 {
 	(void)read_options();
-}
-
-int
-quota_args(char *words[3])
-{
-	int n = 0;
-
-	if (sku_option)
-		words[n++] = xasprintf("--sku=%s", sku_option);
-	if (share_option)
-		words[n++] = xasprintf("--share=%s", share_option);
-	if (rate_option)
-		words[n++] = xasprintf("--rate=%s", rate_option);
-	return n;
 }
 
 /* -- the rates ------------------------------------------------------------ */
@@ -234,26 +214,6 @@ quota_open(struct hub *hub)
 	return q;
 }
 
-struct pace *
-quota_pace(struct quota *q, enum hub_kind kind)
-{
-	return q->pace[kind];
-}
-
-bool
-quota_sku(const struct quota *q, const char **sku, long *units)
-{
-	*sku = q->sku;
-	*units = q->units;
-	return q->known;
-}
-
-double
-quota_share(const struct quota *q)
-{
-	return q->share;
-}
-
 /* -- how long ------------------------------------------------------------- */
 
 double
@@ -266,20 +226,8 @@ quota_seconds(const struct quota *q, const struct quota_cost *cost)
 		double rate = rate_of(q, (enum hub_kind)k);
 		double credit = own ? 0 : pace_credit(rate, BURST);
 
-		s = larger(s, (cost->of[k] - credit) / rate);
+		s = fmax(s, (cost->of[k] - credit) / rate);
 	}
-	return s;
-}
-
-double
-quota_seconds_at(
-    const char *sku, long units, double share, const struct quota_cost *cost)
-{
-	double s = 0;
-
-	for (int k = 0; k < HUB_KINDS; k++)
-		s = larger(s, cost->of[k] / (share * limit_of(sku, units,
-							 (enum hub_kind)k)));
 	return s;
 }
 
@@ -363,7 +311,7 @@ left(void *ctx)
 		double more = q->plan.of[k] - pace_passed(q->pace[k]);
 
 		if (rate > 0 && more > 0)
-			s = larger(s, more / rate);
+			s = fmax(s, more / rate);
 	}
 	return s;
 }

@@ -32,22 +32,11 @@ struct quota;
 /* Makes the buckets and gives them to the hub, which must live longer.  Dies
  * (usage) when an option is wrong; asks the hub at most two questions. */
 struct quota *quota_open(struct hub *hub);
-/* Shared with the children of a tool (registry-diff): up to 3 malloc'd words
- * "--sku=...", as they were given; returns how many. */
-int quota_args(char *words[3]);
 /* Dies (usage) when an option is wrong; for tools that only pass them on. */
 void quota_check(void);
 
-/* The bucket of a kind; borrowed. */
-struct pace *quota_pace(struct quota *q, enum hub_kind kind);
 /* Seconds that the work takes at our share, all kinds side by side. */
 double quota_seconds(const struct quota *q, const struct quota_cost *cost);
-/* ... and at the whole of what the named tier permits. */
-double quota_seconds_at(
-    const char *sku, long units, double share, const struct quota_cost *cost);
-/* Which tier it is; false: S1 x1 is only assumed. */
-bool quota_sku(const struct quota *q, const char **sku, long *units);
-double quota_share(const struct quota *q); /* 0 to 1 */
 /* "S1 x1, share 50 %" or "S1 x1 (assumed), 50 a minute by --rate". */
 void quota_text(const struct quota *q, struct buf *into);
 /* "about 12 min", "about 6.9 days". */
