@@ -645,6 +645,56 @@ print(sqlite3.connect("state.db").execute(
     "SELECT count(*) FROM blob_chunk").fetchone()[0])')" = 0 ]
 }
 
+@test "large blobs are there after kill -9, and take no room when they are gone" {
+    head -c 3000000 /dev/urandom >part
+    # shellcheck disable=SC2016 # for the inner shell
+    expect_status 0 hub-sim --db large.db -- sh -c '
+        b="http://$HUBPIPE_CONNECT_TO/devstoreaccount1/ccc"
+        curl -sS -X PUT -H "Content-Length: 0" "$b?restype=container&$S"
+        for n in x y; do
+            curl -sS -X PUT --data-binary @part -H Expect: \
+                -H "x-ms-blob-type: BlockBlob" "$b/$n?$S"
+        done
+        kill -9 "$HUB_SIM_PID"' || true
+    [ "$(stat -c %a large.db-blobs)" = 600 ]
+    # shellcheck disable=SC2016 # for the inner shell
+    expect_status 0 hub-sim --db large.db -- sh -c '
+        b="http://$HUBPIPE_CONNECT_TO/devstoreaccount1/ccc"
+        curl -sS -X DELETE "$b/x?$S"
+        curl -sS "$b/y?$S" | cmp - part
+        for n in 1 2 3 4 5; do curl -sS "$b/y?$S" -o got -r 1000000-1999999; done
+        tail -c +1000001 part | head -c 1000000 | cmp - got'
+    [ "$output" = "" ]
+    # Of two blobs one is left.
+    [ "$(du -k large.db-blobs | cut -f1)" -lt 4000 ]
+    # shellcheck disable=SC2016 # for the inner shell
+    expect_status 0 hub-sim --db large.db -- sh -c '
+        b="http://$HUBPIPE_CONNECT_TO/devstoreaccount1/ccc"
+        curl -sS "$b/y?$S" | cmp - part
+        curl -sS -X DELETE "$b/y?$S"
+        for n in 1 2 3 4 5; do curl -sS "$b/y?$S" -o got; done'
+    [ "$output" = "" ]
+    [ "$(du -k large.db-blobs | cut -f1)" -lt 8 ]
+    expect_status 0 hub-sim --db large.db -- true
+    [ "$(stat -c %s large.db-blobs)" = 0 ]
+}
+
+@test "a disk that is full takes no large blob, and goes on with others" {
+    # shellcheck disable=SC2016 # for the inner shell
+    script='b="http://$HUBPIPE_CONNECT_TO/devstoreaccount1/ccc"
+        curl -sS -X PUT -H "Content-Length: 0" "$b?restype=container&$S"
+        head -c 8000000 /dev/zero | curl -sS -o /dev/null -w "%{http_code} " -X PUT \
+            --data-binary @- -H Expect: -H "x-ms-blob-type: BlockBlob" "$b/x?$S"
+        curl -sS -o /dev/null -w "%{http_code} " "$b/x?$S"
+        head -c 300000 /dev/zero | curl -sS -o /dev/null -w "%{http_code} " -X PUT \
+            --data-binary @- -H Expect: -H "x-ms-blob-type: BlockBlob" "$b/y?$S"
+        curl -sS "$b/y?$S" | wc -c
+        du -k full.db-blobs | cut -f1'
+    expect_status 0 bash -c 'trap "" XFSZ; ulimit -f 6000; HUB_SIM_RECORD= hub-sim --db full.db -- sh -c "$1"' - "$script"
+    has "503 404 201 300000" "blobs: File too large"
+    [ "${lines[-1]}" -lt 1000 ]
+}
+
 @test "blobs are there after a restart, as they were" {
     # shellcheck disable=SC2016 # for the inner shell
     expect_status 0 hub-sim --db kept.db -- sh -c '

@@ -33,27 +33,28 @@ enum blob_result {
 enum blob_result blob_permits(struct sim *s, const char *container_uri,
     enum blob_who who, const char *principal, const char *permissions,
     char *why);
-/* Makes or replaces a block blob from the whole of file, from its start. */
-enum blob_result blob_copy_in(
-    struct sim *s, const char *container_uri, const char *name, FILE *file);
+/* Makes or replaces a block blob; no permission is asked. */
+enum blob_result blob_store(struct sim *s, const char *container_uri,
+    const char *name, struct span content);
 enum blob_result blob_remove(
     struct sim *s, const char *container_uri, const char *name);
 
 /*
  * The same in slices, for what is too large for one turn.  blob_read() appends
  * what comes at that offset, at most 256 KiB, nothing at the end; size is the
- * whole blob's.  An upload is content that no blob has yet; its number may be
- * kept in the state and is good after a restart.  blob_upload_end() makes or
- * replaces the blob; where it gives another result, the upload stays until it
- * is dropped.
+ * whole blob's.  An upload is content that no blob has yet, and goes with the
+ * program; after blob_upload_end(), which makes or replaces the blob, it is to
+ * be dropped too.
  */
 enum blob_result blob_read(struct sim *s, const char *container_uri,
     const char *name, uint64_t offset, struct buf *out, uint64_t *size);
-int64_t blob_upload_begin(struct sim *s);
-void blob_upload_add(struct sim *s, int64_t upload, struct span content);
+struct blob_upload;
+struct blob_upload *blob_upload_begin(struct sim *s);
+/* -1 with errno: there is no room for it. */
+int blob_upload_add(struct blob_upload *u, struct span content);
 enum blob_result blob_upload_end(
-    struct sim *s, int64_t upload, const char *container_uri, const char *name);
-void blob_upload_drop(struct sim *s, int64_t upload);
+    struct blob_upload *u, const char *container_uri, const char *name);
+void blob_upload_drop(struct blob_upload *u);
 
 /* The connection string (CONTRACT 17.4) of the account that was made first;
  * malloc'd, NULL: there is none. */

@@ -15,12 +15,13 @@
 
 #include "arm.h"
 #include "blob.h"
+#include "content.h"
 
 /* The account of the emulator (CONTRACT 17.5), in path style. */
 #define BLOB_EMULATOR "devstoreaccount1"
 
 enum {
-	BLOB_CHUNK = 262144, /* bytes of one row of content */
+	BLOB_CHUNK = CONTENT_PIECE, /* bytes of one row of content */
 	BLOB_BLOCKS_MAX = 50000,
 	BLOB_NAME_MAX = 1024, /* characters, not bytes */
 };
@@ -94,11 +95,13 @@ void blob_read_row(sqlite3_stmt *q, int column, struct blob *b);
 	"id, append, committed, size, etag, created, modified, metadata, " \
 	"type, encoding, language, disposition, cache, md5"
 
-enum block_state { BLOCK_OPEN, BLOCK_USED, BLOCK_UPLOAD, BLOCK_GARBAGE };
+enum block_state { BLOCK_OPEN, BLOCK_USED, BLOCK_GARBAGE = 3 };
 /* Content as one block of a blob; its id.  name: base64 text or NULL. */
 int64_t block_insert(struct sim *s, int64_t blob, const char *name,
     enum block_state state, struct span content);
-void block_extend(struct sim *s, int64_t block, uint64_t size, struct span add);
+/* The same of whole pieces that are there already, and what follows them. */
+int64_t block_adopt(struct sim *s, int64_t blob, const int64_t *piece,
+    size_t count, struct span rest);
 /* The block lies at start of the blob. */
 void blob_add_part(
     struct sim *s, int64_t blob, uint64_t start, uint64_t size, int64_t block);

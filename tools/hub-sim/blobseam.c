@@ -1,9 +1,12 @@
 /* blobseam.c: blobs for the other rooms; see blob.h. */
 #include "blobroom.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+
+#include "store.h"
 
 static const char *const suffixes[] = { ".blob.core.windows.net",
 	".blob.core.usgovcloudapi.net", ".blob.core.chinacloudapi.cn", NULL };
@@ -179,55 +182,65 @@ blob_read(struct sim *s, const char *container_uri, const char *name,
 	return result;
 }
 
-int64_t
+struct blob_upload {
+	struct sim *s;
+	int64_t *piece;
+	size_t count, cap;
+	struct buf rest; /* less than a piece */
+};
+
+struct blob_upload *
 blob_upload_begin(struct sim *s)
 {
-	return block_insert(s, 0, NULL, BLOCK_UPLOAD, (struct span){ "", 0 });
+	struct blob_upload *u = xcalloc(1, sizeof *u);
+
+	u->s = s;
+	return u;
 }
 
-static uint64_t
-upload_size(struct sim *s, int64_t upload)
+static int
+add_piece(struct blob_upload *u, const char *at)
 {
-	sqlite3_stmt *q =
-	    sim_sql(s, "SELECT size FROM blob_block WHERE id = ?");
+	int64_t piece = content_put(u->s, at);
 
-	(void)sqlite3_bind_int64(q, 1, upload);
-	return sim_step(s, q) == SQLITE_ROW
-		   ? (uint64_t)sqlite3_column_int64(q, 0)
-		   : 0;
+	if (piece < 0)
+		return -1;
+	if (u->count == u->cap) {
+		u->cap = u->cap ? 2 * u->cap : 64;
+		u->piece = xrealloc(u->piece, u->cap * sizeof *u->piece);
+	}
+	u->piece[u->count++] = piece;
+	return 0;
 }
 
-void
-blob_upload_add(struct sim *s, int64_t upload, struct span content)
+int
+blob_upload_add(struct blob_upload *u, struct span content)
 {
-	block_extend(s, upload, upload_size(s, upload), content);
+	while (u->rest.len + content.len >= BLOB_CHUNK) {
+		size_t len = BLOB_CHUNK - u->rest.len;
+		const char *at = content.at;
+
+		if (u->rest.len) {
+			buf_add(&u->rest, content.at, len);
+			at = u->rest.at;
+		}
+		if (add_piece(u, at))
+			return -1;
+		buf_clear(&u->rest);
+		content.at += len;
+		content.len -= len;
+	}
+	buf_span(&u->rest, content);
+	return 0;
 }
 
-static void
-settle(struct sim *s, int64_t upload, int64_t blob, enum block_state state)
+/* A blob in place of what has that name. */
+static enum blob_result
+make_blob(struct sim *s, const char *container_uri, const char *name,
+    const int64_t *piece, size_t count, struct span rest)
 {
-	sqlite3_stmt *q = sim_sql(
-	    s, "UPDATE blob_block SET blob = ?, state = ? WHERE id = ?");
-
-	(void)sqlite3_bind_int64(q, 1, blob);
-	(void)sqlite3_bind_int(q, 2, (int)state);
-	(void)sqlite3_bind_int64(q, 3, upload);
-	(void)sim_step(s, q);
-}
-
-void
-blob_upload_drop(struct sim *s, int64_t upload)
-{
-	settle(s, upload, 0, BLOCK_GARBAGE);
-	sim_wake(s);
-}
-
-enum blob_result
-blob_upload_end(
-    struct sim *s, int64_t upload, const char *container_uri, const char *name)
-{
-	uint64_t size = upload_size(s, upload);
-	struct blob b = { .committed = true, .size = size }, old;
+	struct blob old, b = { .committed = true,
+		.size = (uint64_t)count * BLOB_CHUNK + rest.len };
 	struct place p;
 	enum blob_result result = find_place(s, container_uri, &p);
 	char *key;
@@ -239,12 +252,9 @@ blob_upload_end(
 		blob_free(&old);
 		b.head[HEAD_TYPE] = xstrdup("application/octet-stream");
 		blob_insert(s, key, name, &b);
-		if (size) {
-			blob_add_part(s, b.id, 0, size, upload);
-			settle(s, upload, b.id, BLOCK_USED);
-		} else {
-			blob_upload_drop(s, upload);
-		}
+		if (b.size)
+			blob_add_part(s, b.id, 0, b.size,
+			    block_adopt(s, b.id, piece, count, rest));
 		blob_free(&b);
 		free(key);
 	}
@@ -253,21 +263,41 @@ blob_upload_end(
 }
 
 enum blob_result
-blob_copy_in(
-    struct sim *s, const char *container_uri, const char *name, FILE *file)
+blob_upload_end(
+    struct blob_upload *u, const char *container_uri, const char *name)
 {
-	char *slice = xmalloc(BLOB_CHUNK);
-	int64_t upload = blob_upload_begin(s);
-	enum blob_result result;
-	size_t n;
+	enum blob_result result = make_blob(
+	    u->s, container_uri, name, u->piece, u->count, buf_peek(&u->rest));
 
-	rewind(file);
-	while ((n = fread(slice, 1, BLOB_CHUNK, file)) > 0)
-		blob_upload_add(s, upload, (struct span){ slice, n });
-	result = blob_upload_end(s, upload, container_uri, name);
-	if (result != BLOB_OK)
-		blob_upload_drop(s, upload);
-	free(slice);
+	if (result == BLOB_OK)
+		u->count = 0; /* they are the blob's */
+	return result;
+}
+
+void
+blob_upload_drop(struct blob_upload *u)
+{
+	if (!u)
+		return;
+	while (u->count)
+		content_take_back(u->s, u->piece[--u->count]);
+	free(u->piece);
+	buf_wipe(&u->rest);
+	free(u);
+}
+
+enum blob_result
+blob_store(struct sim *s, const char *container_uri, const char *name,
+    struct span content)
+{
+	struct blob_upload *u = blob_upload_begin(s);
+	enum blob_result result = BLOB_MISSING;
+
+	if (blob_upload_add(u, content))
+		store_fail(s, "blobs", strerror(errno));
+	else
+		result = blob_upload_end(u, container_uri, name);
+	blob_upload_drop(u);
 	return result;
 }
 

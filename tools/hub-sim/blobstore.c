@@ -1,17 +1,21 @@
 /*
  * blobstore.c: accounts, containers, blobs and their content; see blobroom.h.
  *
- * Content is rows of BLOB_CHUNK bytes, numbered within a block; a blob is a
- * list of blocks in order, so committing a list of blocks copies nothing.
+ * Content is rows of BLOB_CHUNK bytes, numbered within a block; of a whole one
+ * the row has the number of the piece that content.c keeps.  A blob is a list
+ * of blocks in order, so committing a list of blocks copies nothing.
  * What falls out of use is only marked, and goes little by little in
  * blob_tick(): deleting a gigabyte must not keep other clients waiting.
  */
 #include "blobroom.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "store.h"
+
+enum { GONE_AT_ONCE = 128 };
 
 /* Public and fixed (CONTRACT 17.5). */
 static const char emulator_key[] = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ"
@@ -384,14 +388,27 @@ chunk_id(int64_t block, uint64_t n)
 	return block * (1 << 24) + (int64_t)n;
 }
 
+/* data: of BLOB_CHUNK bytes at most; piece: where they are, -1: nowhere. */
 static void
-put_chunk(struct sim *s, int64_t id, struct span data)
+put_chunk(struct sim *s, int64_t id, struct span data, int64_t piece)
 {
-	sqlite3_stmt *q =
-	    sim_sql(s, "INSERT OR REPLACE INTO blob_chunk VALUES (?, ?)");
+	sqlite3_stmt *q = sim_sql(s, "INSERT INTO blob_chunk VALUES (?, ?)");
 
+	if (piece < 0 && data.len == BLOB_CHUNK) {
+		piece = content_put(s, data.at);
+		if (piece < 0) {
+			store_fail(s, "blobs", strerror(errno));
+			return;
+		}
+	}
 	(void)sqlite3_bind_int64(q, 1, id);
-	(void)sqlite3_bind_blob(q, 2, data.at, (int)data.len, SQLITE_STATIC);
+	if (piece < 0) {
+		(void)sqlite3_bind_blob(
+		    q, 2, data.at, (int)data.len, SQLITE_STATIC);
+	} else {
+		(void)sqlite3_bind_int64(q, 2, piece);
+		content_named(s, piece);
+	}
 	(void)sim_step(s, q);
 }
 
@@ -402,61 +419,50 @@ add_chunks(struct sim *s, int64_t block, uint64_t n, struct span content)
 		size_t len =
 		    content.len < BLOB_CHUNK ? content.len : BLOB_CHUNK;
 
-		put_chunk(
-		    s, chunk_id(block, n++), (struct span){ content.at, len });
+		put_chunk(s, chunk_id(block, n++),
+		    (struct span){ content.at, len }, -1);
 		content.at += len;
 		content.len -= len;
 	}
+}
+
+static int64_t
+new_block(struct sim *s, int64_t blob, const char *name, enum block_state state,
+    uint64_t size)
+{
+	sqlite3_stmt *q =
+	    sim_sql(s, "INSERT INTO blob_block (blob, name, state, size)"
+		       " VALUES (?, ?, ?, ?)");
+
+	(void)sqlite3_bind_int64(q, 1, blob);
+	sim_bind(q, 2, name);
+	(void)sqlite3_bind_int(q, 3, (int)state);
+	(void)sqlite3_bind_int64(q, 4, (sqlite3_int64)size);
+	(void)sim_step(s, q);
+	return sqlite3_last_insert_rowid(s->db);
 }
 
 int64_t
 block_insert(struct sim *s, int64_t blob, const char *name,
     enum block_state state, struct span content)
 {
-	sqlite3_stmt *q =
-	    sim_sql(s, "INSERT INTO blob_block (blob, name, state, size)"
-		       " VALUES (?, ?, ?, ?)");
-	int64_t id;
+	int64_t id = new_block(s, blob, name, state, content.len);
 
-	(void)sqlite3_bind_int64(q, 1, blob);
-	sim_bind(q, 2, name);
-	(void)sqlite3_bind_int(q, 3, (int)state);
-	(void)sqlite3_bind_int64(q, 4, (sqlite3_int64)content.len);
-	(void)sim_step(s, q);
-	id = sqlite3_last_insert_rowid(s->db);
 	add_chunks(s, id, 0, content);
 	return id;
 }
 
-void
-block_extend(struct sim *s, int64_t block, uint64_t size, struct span add)
+int64_t
+block_adopt(struct sim *s, int64_t blob, const int64_t *piece, size_t count,
+    struct span rest)
 {
-	size_t part = size % BLOB_CHUNK;
-	uint64_t n = size / BLOB_CHUNK;
-	sqlite3_stmt *q =
-	    sim_sql(s, "UPDATE blob_block SET size = ? WHERE id = ?");
+	int64_t id = new_block(
+	    s, blob, NULL, BLOCK_USED, (uint64_t)count * BLOB_CHUNK + rest.len);
 
-	size += add.len;
-	(void)sqlite3_bind_int64(q, 1, (sqlite3_int64)size);
-	(void)sqlite3_bind_int64(q, 2, block);
-	(void)sim_step(s, q);
-	if (part && add.len) {
-		struct buf last = BUF_INIT;
-		size_t more = BLOB_CHUNK - part;
-
-		if (more > add.len)
-			more = add.len;
-		q = sim_sql(s, "SELECT data FROM blob_chunk WHERE id = ?");
-		(void)sqlite3_bind_int64(q, 1, chunk_id(block, n));
-		if (sim_step(s, q) == SQLITE_ROW)
-			buf_span(&last, sim_column(q, 0));
-		buf_add(&last, add.at, more);
-		put_chunk(s, chunk_id(block, n++), buf_peek(&last));
-		buf_wipe(&last);
-		add.at += more;
-		add.len -= more;
-	}
-	add_chunks(s, block, n, add);
+	for (size_t i = 0; i < count; i++)
+		put_chunk(s, chunk_id(id, i), (struct span){ "", 0 }, piece[i]);
+	add_chunks(s, id, count, rest);
+	return id;
 }
 
 void
@@ -473,6 +479,24 @@ blob_add_part(
 	(void)sim_step(s, q);
 }
 
+static bool
+chunk_bytes(
+    struct sim *s, sqlite3_stmt *q, size_t skip, uint64_t max, struct buf *out)
+{
+	struct span data;
+	size_t len;
+
+	if (sqlite3_column_type(q, 0) == SQLITE_INTEGER)
+		return content_get(s, sqlite3_column_int64(q, 0), skip,
+		    max < BLOB_CHUNK ? (size_t)max : BLOB_CHUNK, out);
+	data = sim_column(q, 0);
+	len = data.len > skip ? data.len - skip : 0;
+	if (len > max)
+		len = (size_t)max;
+	buf_add(out, data.at + skip, len);
+	return len > 0;
+}
+
 /* Steps by itself: a failure of the last turn must not end a long reply, and
  * nothing may stay open that holds back the write-ahead log. */
 bool
@@ -483,7 +507,7 @@ blob_bytes(
 	    sim_sql(s, "SELECT block, ?2 - start, size FROM blob_part"
 		       " WHERE blob = ?1 AND start <= ?2"
 		       " ORDER BY start DESC LIMIT 1");
-	uint64_t in = 0, size = 0, left;
+	uint64_t in = 0, size = 0;
 	int64_t block = 0;
 	bool found;
 
@@ -501,16 +525,8 @@ blob_bytes(
 	q = sim_sql(s, "SELECT data FROM blob_chunk WHERE id = ?");
 	(void)sqlite3_bind_int64(q, 1, chunk_id(block, in / BLOB_CHUNK));
 	found = false;
-	if (sqlite3_step(q) == SQLITE_ROW) {
-		struct span data = sim_column(q, 0);
-		size_t skip = in % BLOB_CHUNK;
-
-		left = data.len > skip ? data.len - skip : 0;
-		if (left > max)
-			left = max;
-		buf_add(out, data.at + skip, left);
-		found = left > 0;
-	}
+	if (sqlite3_step(q) == SQLITE_ROW)
+		found = chunk_bytes(s, q, in % BLOB_CHUNK, max, out);
 	(void)sqlite3_reset(q);
 	return found;
 }
@@ -521,17 +537,23 @@ blob_tick(struct sim *s)
 	sqlite3_stmt *q =
 	    sim_sql(s, "SELECT id FROM blob_block WHERE state = 3 LIMIT 1");
 	int64_t block;
+	int n = 0;
 
 	if (sim_step(s, q) != SQLITE_ROW)
 		return -1;
 	block = sqlite3_column_int64(q, 0);
 	q = sim_sql(s,
 	    "DELETE FROM blob_chunk WHERE id IN (SELECT id FROM blob_chunk"
-	    " WHERE id >= ? AND id < ? LIMIT 32)");
+	    " WHERE id >= ?1 AND id < ?2 LIMIT ?3) RETURNING data");
 	(void)sqlite3_bind_int64(q, 1, chunk_id(block, 0));
 	(void)sqlite3_bind_int64(q, 2, chunk_id(block + 1, 0));
-	(void)sim_step(s, q);
-	if (sqlite3_changes(s->db) < 32) {
+	(void)sqlite3_bind_int(q, 3, GONE_AT_ONCE);
+	while (sim_step(s, q) == SQLITE_ROW) {
+		if (sqlite3_column_type(q, 0) == SQLITE_INTEGER)
+			content_drop(s, sqlite3_column_int64(q, 0));
+		n++;
+	}
+	if (n < GONE_AT_ONCE) {
 		q = sim_sql(s, "DELETE FROM blob_block WHERE id = ?");
 		(void)sqlite3_bind_int64(q, 1, block);
 		(void)sim_step(s, q);

@@ -31,6 +31,9 @@ const char registry_schema[] =
     " born INTEGER NOT NULL, deployed INTEGER NOT NULL,"
     " tags TEXT NOT NULL, desired TEXT NOT NULL, reported TEXT NOT NULL,"
     " desired_meta TEXT, UNIQUE (hub, id, module));"
+    /* Few are modules, and what has none is told so at once. */
+    "CREATE INDEX IF NOT EXISTS registry_modules"
+    " ON registry (hub, id, module) WHERE module > '';"
     /* What a query goes on showing of devices that are gone. */
     "CREATE TABLE IF NOT EXISTS ghost (hub TEXT NOT NULL, id TEXT NOT NULL,"
     " until INTEGER NOT NULL, twin TEXT NOT NULL);"

@@ -63,9 +63,10 @@ jv job_response(struct sim *s, struct job *job);
  * written. */
 void job_add_error(struct sim *s, const struct job *job, enum job_phase phase,
     long line, struct span text);
-/* Appends them to file. */
-int job_errors(
-    struct sim *s, const struct job *job, enum job_phase phase, FILE *file);
+/* Adds them to a blob that is made. */
+struct carry;
+int job_errors(struct sim *s, const struct job *job, enum job_phase phase,
+    struct carry *c);
 /* History of 30 days. */
 void job_forget_old(struct sim *s);
 
@@ -76,9 +77,16 @@ bool job_is_held(struct sim *s, const char *hub);
 
 /* -- joblines.c ---------------------------------------------------------- */
 
+/* How an export's lines are written: asked once, not for each line. */
+struct line_form {
+	bool keys, metadata;
+	bool modules; /* there are some in this hub */
+	const char *end;
+};
+struct line_form line_form(struct visit *v, const struct job *job);
 /* One device with its modules, as lines. */
-void line_write(struct visit *v, const struct job *job, const struct row *row,
-    struct buf *out);
+void line_write(struct visit *v, const struct line_form *form,
+    const struct row *row, struct buf *out);
 void line_warning(struct buf *out); /* that keys were left out */
 void configuration_lines(struct visit *v, struct buf *out);
 /* 0, or -1 with *f: then log holds the line for importErrors.log. */
@@ -91,15 +99,18 @@ void line_too_long(struct buf *log);
 
 /* -- jobcarry.c ---------------------------------------------------------- */
 
-struct carry;
 enum carry_got { CARRY_BUSY, CARRY_DONE, CARRY_FAILED };
-/* File from (put) or to a blob.  The file stays the caller's and is not to be
- * touched before carry_end(). */
-struct carry *carry_begin(struct sim *s, bool put, const char *container,
-    const char *name, FILE *file);
+/* A blob to a file, which stays the caller's and is not to be touched before
+ * carry_end(). */
+struct carry *carry_get(
+    struct sim *s, const char *container, const char *name, FILE *file);
+/* What is added, to a blob: made when it is polled.  -1: there is no room. */
+struct carry *carry_put(struct sim *s, const char *container, const char *name);
+int carry_add(struct carry *c, struct span content);
 /* CARRY_FAILED: *why until carry_end(). */
 enum carry_got carry_poll(struct carry *c, const char **why);
 void carry_end(struct carry *c); /* stops it */
+FILE *carry_file(void);          /* without a name; NULL with errno */
 /* May the job do these to its container now?  NULL or the reason; letters as
  * blob_permits() has them, direction "input" or "output". */
 const char *carry_refused(struct sim *s, const struct job *job, bool output,

@@ -1,11 +1,12 @@
 /*
  * jobcarry.c: a job's blobs, to and from files (CONTRACT 16.2, 17).
  *
- * The accounts of hub-sim are read and written slice by slice.  A container
- * URI that leads elsewhere is served by HTTP, without TLS, from a thread: that
- * is for Azurite.  No https:, on purpose: a rehearsal must not write to a real
- * account.  A client of a page's length does for GET and PUT; libcurl would
- * have made the start of hub-sim three times as long.
+ * The accounts of hub-sim are read slice by slice, and what is written goes
+ * there as it is made.  A container URI that leads elsewhere is served by HTTP,
+ * without TLS, from a thread: that is for Azurite.  No https:, on purpose: a
+ * rehearsal must not write to a real account.  A client of a page's length does
+ * for GET and PUT; libcurl would have made the start of hub-sim three times as
+ * long.
  */
 #include "job.h"
 
@@ -24,18 +25,18 @@
 
 #include "blob.h"
 
-enum { SLICES = 8, CHUNK = 256 * 1024, SECONDS = 10 };
+enum { SLICES = 8, SECONDS = 10 };
 
 struct carry {
 	struct sim *s;
 	bool put, foreign;
 	char *container, *name;
-	FILE *file;
+	FILE *file; /* the caller's; or our own, of what is put elsewhere */
 	enum carry_got got; /* once it is over */
 	char why[512];
 	/* Our own accounts. */
 	uint64_t offset;
-	int64_t upload;
+	struct blob_upload *upload;
 	/* Elsewhere. */
 	pthread_t thread;
 	bool started;
@@ -256,6 +257,23 @@ begin_foreign(struct carry *c)
 	c->started = true;
 }
 
+/* Keys are in it: nobody else can open it, and it has no name. */
+FILE *
+carry_file(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *path = xasprintf("%s/hub-sim.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	int fd = mkstemp(path);
+	FILE *file = fd == -1 ? NULL : fdopen(fd, "w+");
+
+	if (fd != -1)
+		(void)unlink(path);
+	if (fd != -1 && !file)
+		(void)close(fd);
+	free(path);
+	return file;
+}
+
 /* -- our own --------------------------------------------------------------- */
 
 static enum carry_got
@@ -292,52 +310,73 @@ read_slice(struct carry *c, struct buf *slice)
 					: CARRY_DONE;
 }
 
-static enum carry_got
-write_slice(struct carry *c, struct buf *slice)
-{
-	enum blob_result result;
-
-	if (!c->upload)
-		c->upload = blob_upload_begin(c->s);
-	buf_reserve(slice, CHUNK);
-	slice->len = fread(slice->at, 1, CHUNK, c->file);
-	if (ferror(c->file))
-		return fail(c, "a file of hub-sim cannot be read");
-	if (slice->len) {
-		blob_upload_add(c->s, c->upload, buf_peek(slice));
-		return CARRY_BUSY;
-	}
-	result = blob_upload_end(c->s, c->upload, c->container, c->name);
-	if (result != BLOB_OK)
-		blob_upload_drop(c->s, c->upload);
-	c->upload = 0;
-	if (result == BLOB_FOREIGN) {
-		begin_foreign(c);
-		return c->got;
-	}
-	return result_of(c, result) == CARRY_FAILED ? c->got
-						    : (c->got = CARRY_DONE);
-}
-
-struct carry *
-carry_begin(struct sim *s, bool put, const char *container, const char *name,
-    FILE *file)
+static struct carry *
+begin(struct sim *s, bool put, const char *container, const char *name)
 {
 	struct carry *c = xcalloc(1, sizeof *c);
-	char why[512];
 
 	c->s = s;
 	c->put = put;
 	c->container = xstrdup(container);
 	c->name = xstrdup(name);
-	c->file = file;
 	atomic_init(&c->socket, -1);
+	return c;
+}
+
+/* Told apart before a byte is copied to the wrong place. */
+static bool
+is_foreign(struct sim *s, const char *container)
+{
+	char why[512];
+
+	return blob_permits(s, container, BLOB_SAS, NULL, "r", why) ==
+	       BLOB_FOREIGN;
+}
+
+struct carry *
+carry_get(struct sim *s, const char *container, const char *name, FILE *file)
+{
+	struct carry *c = begin(s, false, container, name);
+
+	c->file = file;
 	rewind(file);
-	/* Told apart before a byte is copied to the wrong place. */
-	if (blob_permits(s, container, BLOB_SAS, NULL, "r", why) ==
-	    BLOB_FOREIGN)
+	if (is_foreign(s, container))
 		begin_foreign(c);
 	return c;
+}
+
+struct carry *
+carry_put(struct sim *s, const char *container, const char *name)
+{
+	struct carry *c = begin(s, true, container, name);
+
+	if (!is_foreign(s, container))
+		c->upload = blob_upload_begin(s);
+	else if (!(c->file = carry_file()))
+		(void)fail(c, "%s", strerror(errno));
+	return c;
+}
+
+int
+carry_add(struct carry *c, struct span content)
+{
+	if (c->upload)
+		return blob_upload_add(c->upload, content);
+	return c->file && fwrite(content.at, 1, content.len, c->file) ==
+			      content.len
+		   ? 0
+		   : -1;
+}
+
+/* All that is to be put is here. */
+static void
+finish(struct carry *c)
+{
+	if (!c->upload)
+		begin_foreign(c);
+	else if (result_of(c, blob_upload_end(c->upload, c->container,
+				  c->name)) != CARRY_FAILED)
+		c->got = CARRY_DONE;
 }
 
 enum carry_got
@@ -349,7 +388,7 @@ carry_poll(struct carry *c, const char **why)
 	for (int i = 0; i < SLICES && !c->got && !c->foreign; i++) {
 		buf_clear(&slice);
 		if (c->put)
-			(void)write_slice(c, &slice);
+			finish(c);
 		else
 			(void)read_slice(c, &slice);
 	}
@@ -366,8 +405,7 @@ carry_end(struct carry *c)
 
 	if (!c)
 		return;
-	if (c->upload)
-		blob_upload_drop(c->s, c->upload);
+	blob_upload_drop(c->upload);
 	if (c->started) {
 		atomic_store(&c->stop, true);
 		fd = atomic_load(&c->socket);
@@ -378,6 +416,8 @@ carry_end(struct carry *c)
 		if (fd != -1)
 			(void)close(fd);
 	}
+	if (c->put && c->file)
+		(void)fclose(c->file);
 	free(c->container);
 	free(c->name);
 	free(c->host);

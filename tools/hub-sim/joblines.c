@@ -11,10 +11,23 @@
 /* -- writing ----------------------------------------------------------------
  */
 
-static void
-end_line(struct buf *out)
+static const char *
+line_end(void)
 {
-	buf_text(out, sim_doubt_is("export-line-end", "crlf") ? "\r\n" : "\n");
+	return sim_doubt_is("export-line-end", "crlf") ? "\r\n" : "\n";
+}
+
+struct line_form
+line_form(struct visit *v, const struct job *job)
+{
+	sqlite3_stmt *q = sim_sql(v->s,
+	    "SELECT 1 FROM registry WHERE hub = ? AND module > '' LIMIT 1");
+
+	sim_bind(q, 1, v->hub.name);
+	return (struct line_form){ .keys = !job->exclude_keys,
+		.metadata = sim_doubt_is("export-metadata", "yes"),
+		.modules = sim_step(v->s, q) == SQLITE_ROW,
+		.end = line_end() };
 }
 
 /* CONTRACT 16.3: it is there, it is no JSON; its words are not known. */
@@ -26,7 +39,7 @@ line_warning(struct buf *out)
 	buf_text(out,
 	    "Warning: the authentication keys were excluded from this export; "
 	    "importing it will generate new keys for all devices.");
-	end_line(out);
+	buf_text(out, line_end());
 }
 
 /* The section as it travels, without or with what the service adds. */
@@ -44,12 +57,12 @@ add_section(
 }
 
 static void
-add_twin(const struct row *row, struct buf *out)
+add_twin(const struct line_form *form, const struct row *row, struct buf *out)
 {
 	struct buf twin = BUF_INIT;
 	char etag[24];
 
-	if (sim_doubt_is("export-metadata", "yes"))
+	if (form->metadata)
 		twin_text(row, &twin);
 	twin_etag_text(row->twin_etag, etag);
 	text_or_null(out, ",\"twinETag\":", span_of(etag));
@@ -63,20 +76,9 @@ add_twin(const struct row *row, struct buf *out)
 	buf_free(&twin);
 }
 
-static void
-add_authentication(
-    const struct job *job, const struct row *row, struct buf *out)
-{
-	buf_text(out, ",\"authentication\":");
-	if (job->exclude_keys || row->auth == AUTH_NONE)
-		buf_text(out, "null");
-	else
-		authentication_text(row, out);
-}
-
 /* No managedBy: the format has no place for it. */
 static void
-write_one(const struct job *job, const struct row *row, struct buf *out)
+write_one(const struct line_form *form, const struct row *row, struct buf *out)
 {
 	bool module = row->module.len > 0;
 	char etag[40];
@@ -92,8 +94,12 @@ write_one(const struct job *job, const struct row *row, struct buf *out)
 		buf_text(out, ",\"statusReason\":");
 		buf_span(out, row->reason.at ? row->reason : span_of("\"\""));
 	}
-	add_authentication(job, row, out);
-	add_twin(row, out);
+	buf_text(out, ",\"authentication\":");
+	if (form->keys && row->auth != AUTH_NONE)
+		authentication_text(row, out);
+	else
+		buf_text(out, "null");
+	add_twin(form, row, out);
 	buf_text(out, row->edge ? ",\"capabilities\":{\"iotEdge\":true}"
 				: ",\"capabilities\":{\"iotEdge\":false}");
 	if (row->edge)
@@ -105,24 +111,27 @@ write_one(const struct job *job, const struct row *row, struct buf *out)
 		buf_char(out, ']');
 	}
 	buf_char(out, '}');
-	end_line(out);
+	buf_text(out, form->end);
 }
 
 void
-line_write(struct visit *v, const struct job *job, const struct row *row,
+line_write(struct visit *v, const struct line_form *form, const struct row *row,
     struct buf *out)
 {
-	sqlite3_stmt *q = sim_sql(v->s,
+	struct row module;
+	sqlite3_stmt *q;
+
+	write_one(form, row, out);
+	if (!form->modules)
+		return;
+	q = sim_sql(v->s,
 	    "SELECT " ROW_COLUMNS " FROM registry WHERE hub = ? AND id = ? "
 	    "AND module > '' ORDER BY module");
-	struct row module;
-
-	write_one(job, row, out);
 	sim_bind(q, 1, v->hub.name);
 	sim_bind_span(q, 2, row->id);
 	while (sim_step(v->s, q) == SQLITE_ROW) {
 		row_read(q, &module);
-		write_one(job, &module, out);
+		write_one(form, &module, out);
 	}
 }
 
@@ -251,7 +260,7 @@ configuration_lines(struct visit *v, struct buf *out)
 
 			rename_members(list.member[i].value, NULL, true, out);
 			flatten(out, from);
-			end_line(out);
+			buf_text(out, line_end());
 		}
 	json_free(&list);
 	sim_reply_free(&r);

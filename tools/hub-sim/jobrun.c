@@ -2,44 +2,53 @@
  * jobrun.c: import and export jobs go on, one slice of some milliseconds at a
  * time (CONTRACT 16).
  *
- * What stands only here is lost with the program and is made again: the file
- * with the lines of an export, the copy of what an import reads.  Where an
+ * What stands only here is lost with the program and is made again: the lines
+ * of an export, the copy of what an import reads.  Where an
  * import stands is kept with what it did (job.h).
  */
 #include "job.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "blob.h"
 #include "lines.h"
 #include "store.h"
 
-enum { SLICE = 500, MAX_AT_ONCE = 64, DEVICES_AN_HOUR = 250000 };
+enum {
+	SLICE = 500, /* lines */
+	SLICE_MS = 8,
+	SHOWN_MS = 100, /* between two looks at how far it is */
+	MAX_AT_ONCE = 64,
+	DEVICES_AN_HOUR = 250000,
+};
 
 enum step {
 	STEP_BEGIN,
 	STEP_FETCH, /* a blob is copied to the file */
 	STEP_LINES,
-	STEP_PUT, /* the file is copied to a blob */
+	STEP_PUT, /* what was written becomes a blob */
 };
 
 struct run {
 	char id[37];
 	enum step step;
 	enum job_phase phase;
-	FILE *file;
+	FILE *file; /* what an import reads */
 	struct carry *carry;
 	struct lines *in;
 	int64_t pos;
 	long line;
 	/* An export: after which device it goes on. */
 	char last[136];
-	int64_t seq, total, done, checked;
+	int64_t seq, total, done, checked, shown;
 	bool partial;
 	struct run *next;
 };
+
+static const char disk_full[] = "The disk of hub-sim is full";
 
 struct jobs {
 	struct run *first;
@@ -91,23 +100,6 @@ find_run(struct sim *s, const char *id)
 	r->next = s->jobs->first;
 	s->jobs->first = r;
 	return r;
-}
-
-/* Keys are in it: nobody else can open it, and it has no name. */
-static FILE *
-open_file(void)
-{
-	const char *tmp = getenv("TMPDIR");
-	char *path = xasprintf("%s/hub-sim.XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	int fd = mkstemp(path);
-	FILE *file = fd == -1 ? NULL : fdopen(fd, "w+");
-
-	if (fd != -1)
-		(void)unlink(path);
-	if (fd != -1 && !file)
-		(void)close(fd);
-	free(path);
-	return file;
 }
 
 /* An import says what went wrong until then in its log. */
@@ -204,17 +196,15 @@ config_name(const struct job *job)
 	return job->config_name ? job->config_name : "configurations.txt";
 }
 
+/* All is written. */
 static int64_t
-start_put(struct visit *v, struct run *r, struct job *job, const char *name)
+start_put(struct visit *v, struct run *r, struct job *job)
 {
 	char why[512];
 	const char *refused = carry_refused(v->s, job, true, "w", why);
 
 	if (refused)
 		return fail(v, r, job, refused);
-	if (fflush(r->file))
-		return fail(v, r, job, "The disk of hub-sim is full");
-	r->carry = carry_begin(v->s, true, job->output, name, r->file);
 	r->step = STEP_PUT;
 	return 0;
 }
@@ -256,49 +246,50 @@ look_again(struct visit *v, struct run *r, struct job *job)
 }
 
 static void
-set_progress(
-    struct visit *v, struct job *job, int64_t done, int64_t total, bool save)
+set_progress(struct job *job, int64_t done, int64_t total)
 {
 	int progress = total > 0 ? (int)(done * 100 / total) : 0;
 
-	if (progress > 99)
-		progress = 99;
-	if (progress == job->progress && !save)
-		return;
-	job->progress = progress;
-	job_save(v->s, job);
+	job->progress = progress > 99 ? 99 : progress;
 }
 
 /* -- export ------------------------------------------------------------------
  */
 
+static const char *
+export_name(const struct job *job)
+{
+	return job->out_name ? job->out_name : "devices.txt";
+}
+
 static int64_t
 begin_export(struct visit *v, struct run *r, struct job *job)
 {
+	bool devices = r->phase != PHASE_CONFIGURATIONS;
 	struct buf first = BUF_INIT;
 	sqlite3_stmt *q;
+	int bad;
 
-	r->file = open_file();
-	if (!r->file)
-		return fail(v, r, job, strerror(errno));
 	*r->last = '\0';
-	r->seq = r->done = 0;
+	r->seq = r->done = r->shown = 0;
 	r->partial = sim_doubt_is("export-partial-blob", "yes");
-	if (r->phase == PHASE_CONFIGURATIONS) {
+	r->carry = carry_put(
+	    v->s, job->output, devices ? export_name(job) : config_name(job));
+	if (!devices)
 		configuration_lines(v, &first);
-		(void)fwrite(first.at ? first.at : "", 1, first.len, r->file);
-		buf_free(&first);
-		return start_put(v, r, job, config_name(job));
-	}
+	else if (job->exclude_keys)
+		line_warning(&first);
+	bad = carry_add(r->carry, buf_peek(&first));
+	buf_free(&first);
+	if (bad)
+		return fail(v, r, job, disk_full);
+	if (!devices)
+		return start_put(v, r, job);
 	q = sim_sql(v->s,
 	    "SELECT count(*) FROM registry WHERE hub = ? AND module = ''");
 	sim_bind(q, 1, v->hub.name);
 	r->total =
 	    sim_step(v->s, q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
-	if (job->exclude_keys)
-		line_warning(&first);
-	(void)fwrite(first.at ? first.at : "", 1, first.len, r->file);
-	buf_free(&first);
 	r->step = STEP_LINES;
 	return 0;
 }
@@ -323,20 +314,44 @@ next_devices(struct visit *v, const struct run *r, long most)
 	return q;
 }
 
-static const char *
-export_name(const struct job *job)
+/* The next ones, at most so many; how many there were. */
+static long
+export_some(struct visit *v, struct run *r, const struct line_form *form,
+    long most, struct buf *out)
 {
-	return job->out_name ? job->out_name : "devices.txt";
+	sqlite3_stmt *q = next_devices(v, r, most);
+	struct row row;
+	long n = 0;
+
+	while (sim_step(v->s, q) == SQLITE_ROW) {
+		row_read(q, &row);
+		line_write(v, form, &row, out);
+		(void)snprintf(r->last, sizeof r->last, "%.*s", (int)row.id.len,
+		    row.id.at);
+		r->seq = row.seq;
+		n++;
+	}
+	r->done += n;
+	return n;
+}
+
+static int64_t
+real_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static int64_t
 export_lines(struct visit *v, struct run *r, struct job *job)
 {
-	int64_t wait = 0;
-	long most = allowance(v, job, r->done, &wait), n = 0;
+	int64_t wait = 0, until = real_ms() + SLICE_MS;
+	long most = allowance(v, job, r->done, &wait), n;
+	struct line_form form = line_form(v, job);
 	struct buf out = BUF_INIT;
-	struct row row;
-	sqlite3_stmt *q;
+	int bad;
 
 	if (look_again(v, r, job))
 		return 0;
@@ -344,33 +359,28 @@ export_lines(struct visit *v, struct run *r, struct job *job)
 		most = 1;
 	if (!most)
 		return wait;
-	q = next_devices(v, r, most);
-	while (sim_step(v->s, q) == SQLITE_ROW) {
-		row_read(q, &row);
-		line_write(v, job, &row, &out);
-		(void)snprintf(r->last, sizeof r->last, "%.*s", (int)row.id.len,
-		    row.id.at);
-		r->seq = row.seq;
-		n++;
-	}
-	if (fwrite(out.at ? out.at : "", 1, out.len, r->file) != out.len) {
-		buf_wipe(&out);
-		return fail(v, r, job, "The disk of hub-sim is full");
-	}
-	buf_wipe(&out);
-	r->done += n;
-	set_progress(v, job, r->done, r->total, false);
-	if (r->partial) {
+	do {
+		buf_clear(&out);
+		n = export_some(v, r, &form, most, &out);
+		bad = carry_add(r->carry, buf_peek(&out));
+		if (r->partial)
+			(void)blob_store(v->s, job->output, export_name(job),
+			    buf_peek(&out));
 		r->partial = false;
-		(void)blob_copy_in(
-		    v->s, job->output, export_name(job), r->file);
-		(void)fseeko(r->file, 0, SEEK_END);
+	} while (!bad && n == SLICE && real_ms() < until);
+	buf_wipe(&out);
+	if (bad)
+		return fail(v, r, job, disk_full);
+	set_progress(job, r->done, r->total);
+	if (v->now - r->shown >= SHOWN_MS) {
+		r->shown = v->now;
+		job_save(v->s, job);
 	}
 	if (n == most)
 		return 0;
 	if (too_early(v, job, &wait))
 		return wait;
-	return start_put(v, r, job, export_name(job));
+	return start_put(v, r, job);
 }
 
 static int64_t
@@ -402,18 +412,20 @@ begin_import(struct visit *v, struct run *r, struct job *job)
 	char why[512];
 	const char *refused;
 
-	r->file = open_file();
+	if (job->phase == PHASE_LOGS) {
+		r->carry =
+		    carry_put(v->s, job->output, log_name(job, r->phase));
+		if (job_errors(v->s, job, r->phase, r->carry))
+			return fail(v, r, job, disk_full);
+		return start_put(v, r, job);
+	}
+	r->file = carry_file();
 	if (!r->file)
 		return fail(v, r, job, strerror(errno));
-	if (job->phase == PHASE_LOGS) {
-		if (job_errors(v->s, job, r->phase, r->file))
-			return fail(v, r, job, "The disk of hub-sim is full");
-		return start_put(v, r, job, log_name(job, r->phase));
-	}
 	refused = carry_refused(v->s, job, false, "r", why);
 	if (refused)
 		return fail(v, r, job, refused);
-	r->carry = carry_begin(v->s, false, job->input,
+	r->carry = carry_get(v->s, job->input,
 	    job->phase == PHASE_CONFIGURATIONS ? config_name(job)
 	    : job->in_name                     ? job->in_name
 					       : "devices.txt",
@@ -519,7 +531,8 @@ import_lines(struct visit *v, struct run *r, struct job *job)
 		job->line = r->line;
 	}
 	buf_wipe(&log);
-	set_progress(v, job, job->offset, job->size, true);
+	set_progress(job, job->offset, job->size);
+	job_save(v->s, job);
 	if (full)
 		return fail(v, r, job, f.text);
 	if (got == LINES_FAILED)

@@ -251,21 +251,19 @@ job_add_error(struct sim *s, const struct job *job, enum job_phase phase,
 
 int
 job_errors(
-    struct sim *s, const struct job *job, enum job_phase phase, FILE *file)
+    struct sim *s, const struct job *job, enum job_phase phase, struct carry *c)
 {
 	sqlite3_stmt *q =
 	    sim_sql(s, "SELECT text FROM job_error WHERE job = ? AND phase = ? "
 		       "ORDER BY line");
+	int bad = 0;
 
 	sim_bind(q, 1, job->id);
 	(void)sqlite3_bind_int(q, 2, (int)phase);
-	while (sim_step(s, q) == SQLITE_ROW) {
-		struct span text = sim_column(q, 0);
-
-		(void)fwrite(text.at, 1, text.len, file);
-		(void)fputc('\n', file);
-	}
-	return fflush(file);
+	while (!bad && sim_step(s, q) == SQLITE_ROW)
+		bad = carry_add(c, sim_column(q, 0)) ||
+		      carry_add(c, span_of("\n"));
+	return bad;
 }
 
 /* Showing. */

@@ -53,6 +53,7 @@ struct sim {
 	int64_t started_ms; /* real clock */
 	int port;
 	struct store *store;       /* store.c's own: statements, failure */
+	struct content *content;   /* content.c's own: of large blobs */
 	struct jobs *jobs;         /* jobrun.c's own: what is in hand */
 	struct faults *faults;     /* fault.h */
 	uint64_t requests;         /* so far */

@@ -1,6 +1,7 @@
 /* store.c: all state, in SQLite; see store.h and sim.h. */
 #include "store.h"
 
+#include "content.h"
 #include "failover.h"
 #include "roles.h"
 
@@ -15,7 +16,7 @@
 enum {
 	SLOTS = 1024,             /* statements; a power of two */
 	APPLICATION = 0x68756273, /* "hubs" */
-	VERSION = 1,
+	VERSION = 2,
 };
 
 struct slot {
@@ -35,14 +36,20 @@ struct store {
 	char reason[256];
 };
 
-static void
-fail(struct sim *s, const char *what)
+void
+store_fail(struct sim *s, const char *what, const char *why)
 {
 	if (s->store->failed)
 		return;
 	s->store->failed = true;
-	(void)snprintf(s->store->reason, sizeof s->store->reason, "%s: %s",
-	    what, sqlite3_errmsg(s->db));
+	(void)snprintf(
+	    s->store->reason, sizeof s->store->reason, "%s: %s", what, why);
+}
+
+static void
+fail(struct sim *s, const char *what)
+{
+	store_fail(s, what, sqlite3_errmsg(s->db));
 }
 
 static int
@@ -123,6 +130,9 @@ store_open(struct sim *s, const char *file, const char *dir, bool *fresh,
 		roles_schema };
 	int result = -1;
 
+	/* One thread, so no locks; nobody asks how much memory is in use. */
+	(void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	s->store = xcalloc(1, sizeof *s->store);
 	if (take(s, path, fresh, e))
 		goto out;
@@ -149,8 +159,10 @@ store_open(struct sim *s, const char *file, const char *dir, bool *fresh,
 	for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++)
 		if (run(s, schemas[i], e, path))
 			goto out;
-	if (run(s, "PRAGMA application_id=1752523379; PRAGMA user_version=1", e,
+	if (run(s, "PRAGMA application_id=1752523379; PRAGMA user_version=2", e,
 		path))
+		goto out;
+	if (content_open(s, path, file != NULL, e))
 		goto out;
 	s->store->open = true;
 	result = 0;
@@ -186,6 +198,7 @@ store_close(struct sim *s)
 	(void)sqlite3_finalize(s->store->begin);
 	(void)sqlite3_finalize(s->store->commit);
 	(void)sqlite3_close(s->db);
+	content_close(s);
 	if (s->store->lock != -1)
 		(void)close(s->store->lock);
 	free(s->store);
@@ -250,6 +263,8 @@ int
 store_commit(struct sim *s)
 {
 	reset_used(s->store);
+	if (!s->store->failed && content_settle(s))
+		store_fail(s, "blobs", strerror(errno));
 	if (!s->store->failed &&
 	    (s->store->commit
 		    ? !once(s->store->commit)
@@ -259,6 +274,7 @@ store_commit(struct sim *s)
 	/* A full disk has already rolled back by itself. */
 	if (s->store->failed && !sqlite3_get_autocommit(s->db))
 		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	content_turned(s, s->store->failed);
 	s->store->open = false;
 	return s->store->failed ? -1 : 0;
 }

@@ -31,6 +31,7 @@ void store_set_note(struct sim *s, const char *name, const char *value);
  */
 void store_begin(struct sim *s);
 int store_commit(struct sim *s);
+void store_fail(struct sim *s, const char *what, const char *why);
 bool store_failed(const struct sim *s);
 /* Another number after each change: what was read before may be kept for as
  * long as it stays the same. */
