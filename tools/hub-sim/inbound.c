@@ -5,7 +5,7 @@
 #include <strings.h>
 
 /* A blob comes in one piece; nothing else is nearly as large. */
-enum { BODY_MAX = 16 << 20, BLOB_MAX = 100 << 20 };
+enum { BODY_MAX = 16 << 20, BLOB_MAX = 100 << 20, ROOM_MAX = 1 << 20 };
 
 static int
 on_url(http_parser *p, const char *at, size_t len)
@@ -101,7 +101,12 @@ on_body(http_parser *p, const char *at, size_t len)
 		in->refused = 413;
 		return -1;
 	}
-	buf_add(&in->body, at, len);
+	if (in->body.at && at == in->body.at + in->body.len) {
+		in->body.len += len;
+		in->body.at[in->body.len] = '\0';
+	} else {
+		buf_add(&in->body, at, len);
+	}
 	return 0;
 }
 
@@ -149,6 +154,19 @@ inbound_feed(struct inbound *in, const char *at, size_t len)
 			in->refused = bad == HPE_HEADER_OVERFLOW ? 431 : 400;
 		in->last = true;
 	}
+}
+
+char *
+inbound_room(struct inbound *in, size_t least, size_t *size)
+{
+	uint64_t left = in->parser.content_length;
+
+	if (!in->headed || in->complete || in->parser.flags & F_CHUNKED ||
+	    left == UINT64_MAX || left < least)
+		return NULL;
+	*size = left < ROOM_MAX ? (size_t)left : ROOM_MAX;
+	buf_reserve(&in->body, *size);
+	return in->body.at + in->body.len;
 }
 
 void

@@ -27,6 +27,9 @@ struct inbound {
 void inbound_begin(struct inbound *in);
 /* Takes bytes until a request is whole or refused; keeps what is left. */
 void inbound_feed(struct inbound *in, const char *at, size_t len);
+/* Where the next bytes belong, if they are all of the body, and at least so
+ * many: read there, and fed, they are not copied.  Else NULL. */
+char *inbound_room(struct inbound *in, size_t least, size_t *size);
 /* Forgets the request and takes what is left of the bytes. */
 void inbound_next(struct inbound *in);
 void inbound_clear(struct inbound *in); /* the rest stays */

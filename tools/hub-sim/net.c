@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -280,7 +281,12 @@ read_conn(struct net *n, struct conn *c)
 	char chunk[CHUNK];
 
 	for (int i = 0; i < CHUNKS_A_TURN && c->state == READING; i++) {
-		ssize_t got = wire_get(&c->wire, n->tls, chunk, sizeof chunk);
+		/* Less room than for a whole record would leave some of it in
+		 * OpenSSL, of which epoll knows nothing. */
+		size_t size = sizeof chunk;
+		char *room = inbound_room(&c->in, sizeof chunk, &size),
+		     *into = room ? room : chunk;
+		ssize_t got = wire_get(&c->wire, n->tls, into, size);
 
 		if (got == 0)
 			return;
@@ -291,7 +297,7 @@ read_conn(struct net *n, struct conn *c)
 		c->active = n->now;
 		if (n->log && c->in.taken == 0)
 			c->began = net_us();
-		inbound_feed(&c->in, chunk, (size_t)got);
+		inbound_feed(&c->in, into, (size_t)got);
 		take(n, c);
 	}
 }
@@ -734,11 +740,15 @@ background(struct net *n)
 		n->tick += net_ms();
 }
 
-/* Each client is a descriptor, and the usual limit is 1024. */
+/* Each client is a descriptor, and the usual limit is 1024.  What a request
+ * took, the next will: it does not go back to the kernel. */
 static void
-raise_limit(void)
+raise_limits(void)
 {
 	struct rlimit l;
+
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 8 << 20);
 
 	if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
 		l.rlim_cur = l.rlim_max;
@@ -759,7 +769,7 @@ net_run(struct net *n, struct sim *s, FILE *log, int signals,
 	n->log = log;
 	n->record = record_open();
 	n->tick = 0; /* what an earlier run left behind */
-	raise_limit();
+	raise_limits();
 	ev[0].data.ptr = NULL;
 	(void)epoll_ctl(n->epoll, EPOLL_CTL_ADD, signals, &ev[0]);
 	listen_again(n, true);
