@@ -3,7 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +13,14 @@
 #include "doc.h"
 #include "msg.h"
 
-/* args are all known; consumed.  expr_unknown() leaves the call as it is. */
+/* args are known, of the kinds that the table below says, and borrowed. */
 typedef jv pure_fn(const char *name, jv args);
 
 jv
-expr_bad_args(const char *name, jv args)
+expr_bad_args(const char *name)
 {
-	jv_free(args);
 	return jv_fail(
 	    BAD_DATA, NULL, "%s(): wrong number or kind of arguments", name);
-}
-
-static jv
-arg(jv args, int i) /* borrows args; null when absent */
-{
-	if (i >= jv_array_length(jv_copy(args)))
-		return jv_null();
-	return jv_array_get(jv_copy(args), i);
 }
 
 static int
@@ -38,14 +29,30 @@ arg_count(jv args)
 	return jv_array_length(jv_copy(args));
 }
 
-static bool
-arg_is(jv args, int i, jv_kind kind)
+static jv
+arg(jv args, int i)
+{
+	return jv_array_get(jv_copy(args), i);
+}
+
+static jv_kind
+arg_kind(jv args, int i) /* JV_KIND_INVALID: absent */
 {
 	jv a = arg(args, i);
-	bool yes = jv_get_kind(a) == kind;
+	jv_kind kind = jv_get_kind(a);
 
 	jv_free(a);
-	return yes && i < arg_count(args);
+	return kind;
+}
+
+static const char *
+arg_text(jv args, int i) /* as long as args are there */
+{
+	jv a = arg(args, i);
+	const char *text = jv_string_value(a);
+
+	jv_free(a);
+	return text;
 }
 
 static double
@@ -76,6 +83,15 @@ jv_bool_of(bool yes)
 	return yes ? jv_true() : jv_false();
 }
 
+static jv
+jv_text_of(struct buf *b) /* wipes it */
+{
+	jv text = jv_string_sized(b->len ? b->at : "", (int)b->len);
+
+	buf_wipe(b);
+	return text;
+}
+
 /* As the service writes a value into text; consumes. */
 jv
 expr_text_of(jv value)
@@ -104,12 +120,9 @@ expr_text_of(jv value)
 	case JV_KIND_ARRAY:
 	case JV_KIND_OBJECT: {
 		struct buf b = BUF_INIT;
-		jv text;
 
 		doc_compact(value, &b);
-		text = jv_string_sized(b.at, (int)b.len);
-		buf_wipe(&b);
-		return text;
+		return jv_text_of(&b);
 	}
 	default:
 		return value;
@@ -126,42 +139,29 @@ expr_is_scalar(jv_kind k)
 static jv
 f_concat(const char *name, jv args)
 {
-	jv out;
+	bool arrays = arg_kind(args, 0) == JV_KIND_ARRAY;
+	jv out = arrays ? jv_array() : jv_string("");
 
-	if (arg_is(args, 0, JV_KIND_ARRAY)) {
-		if (!all_are(args, JV_KIND_ARRAY))
-			return expr_bad_args(name, args);
-		out = jv_array();
-		jv_array_foreach(args, i, a)
-			out = jv_array_concat(out, a);
-		jv_free(args);
-		return out;
-	}
-	out = jv_string("");
 	jv_array_foreach(args, i, a) {
-		if (!expr_is_scalar(jv_get_kind(a))) {
+		jv_kind k = jv_get_kind(a);
+
+		if (arrays ? k != JV_KIND_ARRAY : !expr_is_scalar(k)) {
 			jv_free(a);
 			jv_free(out);
-			return expr_bad_args(name, args);
+			return expr_bad_args(name);
 		}
-		out = jv_string_concat(out, expr_text_of(a));
+		out = arrays ? jv_array_concat(out, a)
+			     : jv_string_concat(out, expr_text_of(a));
 	}
-	jv_free(args);
 	return out;
 }
 
 static jv
 f_format(const char *name, jv args)
 {
-	jv form = arg(args, 0);
 	struct buf b = BUF_INIT;
-	jv out;
 
-	if (jv_get_kind(form) != JV_KIND_STRING) {
-		jv_free(form);
-		return expr_bad_args(name, args);
-	}
-	for (const char *c = jv_string_value(form); *c; c++) {
+	for (const char *c = arg_text(args, 0); *c; c++) {
 		char *end;
 		long n;
 		jv part;
@@ -175,54 +175,35 @@ f_format(const char *name, jv args)
 			continue;
 		}
 		n = strtol(c + 1, &end, 10);
-		if (end == c + 1 || n < 0 || n > 1000 || *end == '\0') {
+		if (end == c + 1 || n < 0 || n > 1000 || *end == '\0' ||
+		    (*end == '}' && n + 1 >= arg_count(args))) {
 			buf_wipe(&b);
-			jv_free(form);
-			return expr_bad_args(name, args);
+			return expr_bad_args(name);
 		}
 		if (*end != '}') { /* {0:N2}: .NET's formats are not ours */
 			buf_wipe(&b);
-			jv_free(form);
-			jv_free(args);
 			return expr_unknown();
-		}
-		if (n + 1 >= arg_count(args)) {
-			buf_wipe(&b);
-			jv_free(form);
-			return expr_bad_args(name, args);
 		}
 		part = expr_text_of(arg(args, (int)n + 1));
 		buf_text(&b, jv_string_value(part));
 		jv_free(part);
 		c = end;
 	}
-	out = jv_string_sized(b.len ? b.at : "", (int)b.len);
-	buf_wipe(&b);
-	jv_free(form);
-	jv_free(args);
-	return out;
+	return jv_text_of(&b);
 }
 
 static jv
 f_case(const char *name, jv args)
 {
 	bool up = strcmp(name, "toupper") == 0;
-	jv s;
-	char *text;
+	struct buf b = BUF_INIT;
 
-	if (!arg_is(args, 0, JV_KIND_STRING) || arg_count(args) != 1)
-		return expr_bad_args(name, args);
-	s = arg(args, 0);
-	text = xstrdup(jv_string_value(s));
-	for (char *c = text; *c; c++)
+	for (const char *c = arg_text(args, 0); *c; c++)
 		if ((unsigned char)*c < 0x80)
-			*c = (char)(up ? toupper((unsigned char)*c)
-				       : tolower((unsigned char)*c));
-	jv_free(s);
-	jv_free(args);
-	s = jv_string(text);
-	free(text);
-	return s;
+			buf_char(&b, (char)(up ? toupper(*c) : tolower(*c)));
+		else
+			buf_char(&b, *c);
+	return jv_text_of(&b);
 }
 
 /* Byte where character n begins, or the end. */
@@ -248,166 +229,11 @@ characters(const char *s)
 	return n;
 }
 
-static jv
-string_part(jv s, long from, long count)
+/* Characters, elements or members; -1: a value that has no parts. */
+static long
+length(jv v)
 {
-	const char *text = jv_string_value(s);
-	const char *a = character(text, from), *b = character(a, count);
-	jv part = jv_string_sized(a, (int)(b - a));
-
-	jv_free(s);
-	return part;
-}
-
-static jv
-f_substring(const char *name, jv args)
-{
-	jv s = arg(args, 0);
-	long len, from, count;
-
-	if (jv_get_kind(s) != JV_KIND_STRING ||
-	    !arg_is(args, 1, JV_KIND_NUMBER) ||
-	    (arg_count(args) > 2 && !arg_is(args, 2, JV_KIND_NUMBER))) {
-		jv_free(s);
-		return expr_bad_args(name, args);
-	}
-	len = characters(jv_string_value(s));
-	from = (long)arg_number(args, 1);
-	count = arg_count(args) > 2 ? (long)arg_number(args, 2) : len - from;
-	jv_free(args);
-	if (from < 0 || count < 0 || from + count > len) {
-		jv_free(s);
-		return jv_fail(BAD_DATA, NULL,
-		    "%s(): the part lies outside of the string", name);
-	}
-	return string_part(s, from, count);
-}
-
-static jv
-f_take_skip(const char *name, jv args)
-{
-	bool take = strcmp(name, "take") == 0;
-	jv v = arg(args, 0);
-	jv_kind k = jv_get_kind(v);
-	long n, len;
-
-	if ((k != JV_KIND_STRING && k != JV_KIND_ARRAY) ||
-	    !arg_is(args, 1, JV_KIND_NUMBER)) {
-		jv_free(v);
-		return expr_bad_args(name, args);
-	}
-	n = (long)arg_number(args, 1);
-	len = k == JV_KIND_STRING ? characters(jv_string_value(v))
-				  : jv_array_length(jv_copy(v));
-	n = n < 0 ? 0 : n > len ? len : n;
-	jv_free(args);
-	if (k == JV_KIND_STRING)
-		return take ? string_part(v, 0, n) : string_part(v, n, len - n);
-	return take ? jv_array_slice(v, 0, (int)n)
-		    : jv_array_slice(v, (int)n, (int)len);
-}
-
-static jv
-f_replace(const char *name, jv args)
-{
-	jv s, from, to, out;
-	struct buf b = BUF_INIT;
-	size_t step;
-	const char *c;
-
-	if (!all_are(args, JV_KIND_STRING) || arg_count(args) != 3)
-		return expr_bad_args(name, args);
-	s = arg(args, 0);
-	from = arg(args, 1);
-	to = arg(args, 2);
-	step = strlen(jv_string_value(from));
-	for (c = jv_string_value(s); *c;) {
-		if (step && strncmp(c, jv_string_value(from), step) == 0) {
-			buf_text(&b, jv_string_value(to));
-			c += step;
-		} else {
-			buf_char(&b, *c++);
-		}
-	}
-	out = jv_string_sized(b.len ? b.at : "", (int)b.len);
-	buf_wipe(&b);
-	jv_free(s);
-	jv_free(from);
-	jv_free(to);
-	jv_free(args);
-	return out;
-}
-
-static jv
-f_split(const char *name, jv args)
-{
-	jv s = arg(args, 0), seps = arg(args, 1), out = jv_array();
-	const char *c, *from;
-
-	if (jv_get_kind(seps) == JV_KIND_STRING)
-		seps = jv_array_append(jv_array(), seps);
-	if (jv_get_kind(s) != JV_KIND_STRING ||
-	    jv_get_kind(seps) != JV_KIND_ARRAY ||
-	    !all_are(seps, JV_KIND_STRING)) {
-		jv_free(s);
-		jv_free(seps);
-		jv_free(out);
-		return expr_bad_args(name, args);
-	}
-	for (c = from = jv_string_value(s);;) {
-		size_t step = 0;
-
-		jv_array_foreach(seps, i, sep) {
-			size_t n = strlen(jv_string_value(sep));
-
-			if (step == 0 && n &&
-			    strncmp(c, jv_string_value(sep), n) == 0)
-				step = n;
-			jv_free(sep);
-		}
-		if (step || *c == '\0') {
-			out = jv_array_append(
-			    out, jv_string_sized(from, (int)(c - from)));
-			if (*c == '\0')
-				break;
-			c += step;
-			from = c;
-		} else {
-			c++;
-		}
-	}
-	jv_free(s);
-	jv_free(seps);
-	jv_free(args);
-	return out;
-}
-
-static jv
-f_join(const char *name, jv args)
-{
-	jv list, sep, out;
-
-	if (!arg_is(args, 0, JV_KIND_ARRAY) || !arg_is(args, 1, JV_KIND_STRING))
-		return expr_bad_args(name, args);
-	list = arg(args, 0);
-	sep = arg(args, 1);
-	out = jv_string("");
-	jv_array_foreach(list, i, a) {
-		if (i > 0)
-			out = jv_string_concat(out, jv_copy(sep));
-		out = jv_string_concat(out, expr_text_of(a));
-	}
-	jv_free(list);
-	jv_free(sep);
-	jv_free(args);
-	return out;
-}
-
-static jv
-f_length(const char *name, jv args)
-{
-	jv v = arg(args, 0);
-	long n;
+	long n = -1;
 
 	switch (jv_get_kind(v)) {
 	case JV_KIND_STRING:
@@ -420,142 +246,221 @@ f_length(const char *name, jv args)
 		n = jv_object_length(jv_copy(v));
 		break;
 	default:
-		jv_free(v);
-		return expr_bad_args(name, args);
+		break;
 	}
 	jv_free(v);
-	jv_free(args);
-	return jv_number((double)n);
+	return n;
+}
+
+static jv
+string_part(const char *text, long from, long count)
+{
+	const char *a = character(text, from), *b = character(a, count);
+
+	return jv_string_sized(a, (int)(b - a));
+}
+
+static jv
+f_substring(const char *name, jv args)
+{
+	const char *s = arg_text(args, 0);
+	long len = characters(s), from = (long)arg_number(args, 1);
+	long count =
+	    arg_count(args) > 2 ? (long)arg_number(args, 2) : len - from;
+
+	if (from < 0 || count < 0 || from > len || count > len - from)
+		return jv_fail(BAD_DATA, NULL,
+		    "%s(): the part lies outside of the string", name);
+	return string_part(s, from, count);
+}
+
+static jv
+f_take_skip(const char *name, jv args)
+{
+	bool take = strcmp(name, "take") == 0;
+	bool string = arg_kind(args, 0) == JV_KIND_STRING;
+	long len = length(arg(args, 0));
+	double given = arg_number(args, 1);
+	long n = given < 0 ? 0 : given > (double)len ? len : (long)given;
+	long from = take ? 0 : n, to = take ? n : len;
+
+	return string ? string_part(arg_text(args, 0), from, to - from)
+		      : jv_array_slice(arg(args, 0), (int)from, (int)to);
+}
+
+static jv
+f_replace(const char *name, jv args)
+{
+	const char *from = arg_text(args, 1), *to = arg_text(args, 2);
+	size_t step = strlen(from);
+	struct buf b = BUF_INIT;
+
+	(void)name;
+	for (const char *c = arg_text(args, 0); *c;) {
+		if (step && strncmp(c, from, step) == 0) {
+			buf_text(&b, to);
+			c += step;
+		} else {
+			buf_char(&b, *c++);
+		}
+	}
+	return jv_text_of(&b);
+}
+
+static jv
+f_split(const char *name, jv args)
+{
+	jv seps = arg(args, 1), out = jv_array();
+	const char *c, *from;
+
+	if (jv_get_kind(seps) == JV_KIND_STRING)
+		seps = jv_array_append(jv_array(), seps);
+	if (!all_are(seps, JV_KIND_STRING)) {
+		jv_free(seps);
+		jv_free(out);
+		return expr_bad_args(name);
+	}
+	for (c = from = arg_text(args, 0);;) {
+		size_t step = 0;
+
+		for (int i = 0; i < arg_count(seps) && !step; i++) {
+			size_t n = strlen(arg_text(seps, i));
+
+			if (strncmp(c, arg_text(seps, i), n) == 0)
+				step = n;
+		}
+		if (step || *c == '\0') {
+			out = jv_array_append(
+			    out, jv_string_sized(from, (int)(c - from)));
+			if (*c == '\0')
+				break;
+			c += step;
+			from = c;
+		} else {
+			c++;
+		}
+	}
+	jv_free(seps);
+	return out;
+}
+
+static jv
+f_join(const char *name, jv args)
+{
+	jv list = arg(args, 0), out = jv_string("");
+
+	(void)name;
+	jv_array_foreach(list, i, a) {
+		if (i > 0)
+			out = jv_string_concat(out, arg(args, 1));
+		out = jv_string_concat(out, expr_text_of(a));
+	}
+	jv_free(list);
+	return out;
+}
+
+static jv
+f_length(const char *name, jv args)
+{
+	long n = length(arg(args, 0));
+
+	return n < 0 ? expr_bad_args(name) : jv_number((double)n);
+}
+
+static jv
+f_empty(const char *name, jv args)
+{
+	long n = arg_kind(args, 0) == JV_KIND_NULL ? 0 : length(arg(args, 0));
+
+	return n < 0 ? expr_bad_args(name) : jv_bool_of(n == 0);
 }
 
 static jv
 f_trim(const char *name, jv args)
 {
-	jv s = arg(args, 0), out;
-	const char *a, *b;
+	const char *a = arg_text(args, 0), *b = a + strlen(a);
 
-	if (jv_get_kind(s) != JV_KIND_STRING) {
-		jv_free(s);
-		return expr_bad_args(name, args);
-	}
-	a = jv_string_value(s);
-	b = a + strlen(a);
+	(void)name;
 	while (a < b && isspace((unsigned char)*a))
 		a++;
 	while (b > a && isspace((unsigned char)b[-1]))
 		b--;
-	out = jv_string_sized(a, (int)(b - a));
-	jv_free(s);
-	jv_free(args);
-	return out;
+	return jv_string_sized(a, (int)(b - a));
 }
 
 static jv
 f_string(const char *name, jv args)
 {
-	jv v = arg(args, 0);
-
-	if (arg_count(args) != 1) {
-		jv_free(v);
-		return expr_bad_args(name, args);
-	}
-	jv_free(args);
-	return expr_text_of(v);
+	(void)name;
+	return expr_text_of(arg(args, 0));
 }
 
 static jv
 f_int(const char *name, jv args)
 {
-	jv v = arg(args, 0);
+	const char *text;
+	char *end;
+	double n;
 
-	if (jv_get_kind(v) == JV_KIND_STRING) {
-		char *end;
-		double n;
-
-		errno = 0;
-		n = (double)strtoll(jv_string_value(v), &end, 10);
-		if (end != jv_string_value(v) && *end == '\0' && errno == 0) {
-			jv_free(v);
-			v = jv_number(n);
-		}
-	}
-	if (jv_get_kind(v) != JV_KIND_NUMBER) {
-		jv_free(v);
-		return expr_bad_args(name, args);
-	}
-	jv_free(args);
-	return v;
+	if (arg_kind(args, 0) == JV_KIND_NUMBER)
+		return arg(args, 0);
+	if (arg_kind(args, 0) != JV_KIND_STRING)
+		return expr_bad_args(name);
+	text = arg_text(args, 0);
+	errno = 0;
+	n = (double)strtoll(text, &end, 10);
+	return end == text || *end || errno ? expr_bad_args(name)
+					    : jv_number(n);
 }
 
 static jv
 f_bool(const char *name, jv args)
 {
-	jv v = arg(args, 0);
-	int yes = -1;
+	const char *text;
 
-	switch (jv_get_kind(v)) {
+	switch (arg_kind(args, 0)) {
 	case JV_KIND_TRUE:
-		yes = 1;
-		break;
 	case JV_KIND_FALSE:
-		yes = 0;
-		break;
+		return arg(args, 0);
 	case JV_KIND_NUMBER:
-		yes = jv_number_value(v) != 0;
-		break;
+		return jv_bool_of(arg_number(args, 0) != 0);
 	case JV_KIND_STRING:
-		if (strcasecmp(jv_string_value(v), "true") == 0 ||
-		    strcmp(jv_string_value(v), "1") == 0)
-			yes = 1;
-		else if (strcasecmp(jv_string_value(v), "false") == 0 ||
-			 strcmp(jv_string_value(v), "0") == 0)
-			yes = 0;
-		break;
+		text = arg_text(args, 0);
+		if (!strcasecmp(text, "true") || !strcmp(text, "1"))
+			return jv_true();
+		if (!strcasecmp(text, "false") || !strcmp(text, "0"))
+			return jv_false();
+		return expr_bad_args(name);
 	default:
-		break;
+		return expr_bad_args(name);
 	}
+}
+
+static jv
+from_json(const char *name, const char *text)
+{
+	jv v = doc_parse(span_of(text), NULL);
+
+	if (jv_is_valid(v))
+		return v;
 	jv_free(v);
-	if (yes < 0)
-		return expr_bad_args(name, args);
-	jv_free(args);
-	return jv_bool_of(yes);
+	return expr_bad_args(name);
 }
 
 static jv
 f_json(const char *name, jv args)
 {
-	jv s = arg(args, 0), v;
-
-	if (jv_get_kind(s) != JV_KIND_STRING) {
-		jv_free(s);
-		return expr_bad_args(name, args);
-	}
-	v = doc_parse(span_of(jv_string_value(s)), NULL);
-	jv_free(s);
-	if (!jv_is_valid(v)) {
-		jv_free(v);
-		return expr_bad_args(name, args);
-	}
-	jv_free(args);
-	return v;
+	return from_json(name, arg_text(args, 0));
 }
 
 static jv
 f_base64(const char *name, jv args)
 {
-	jv s = arg(args, 0), out;
 	struct buf b = BUF_INIT;
 
-	if (jv_get_kind(s) != JV_KIND_STRING) {
-		jv_free(s);
-		return expr_bad_args(name, args);
-	}
-	buf_base64(&b, jv_string_value(s), strlen(jv_string_value(s)));
-	out = jv_string_sized(b.len ? b.at : "", (int)b.len);
-	buf_wipe(&b);
-	jv_free(s);
-	jv_free(args);
-	return out;
+	(void)name;
+	buf_base64(&b, arg_text(args, 0), strlen(arg_text(args, 0)));
+	return jv_text_of(&b);
 }
 
 static jv
@@ -563,22 +468,17 @@ f_base64_text(const char *name, jv args)
 {
 	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr"
 				  "stuvwxyz0123456789+/";
-	jv s = arg(args, 0), out;
 	struct buf b = BUF_INIT;
 	uint32_t bits = 0;
 	int have = 0;
+	jv text, json;
 
-	if (jv_get_kind(s) != JV_KIND_STRING) {
-		jv_free(s);
-		return expr_bad_args(name, args);
-	}
-	for (const char *c = jv_string_value(s); *c && *c != '='; c++) {
+	for (const char *c = arg_text(args, 0); *c && *c != '='; c++) {
 		const char *at = strchr(set, *c);
 
 		if (at == NULL) {
 			buf_wipe(&b);
-			jv_free(s);
-			return expr_bad_args(name, args);
+			return expr_bad_args(name);
 		}
 		bits = bits << 6 | (uint32_t)(at - set);
 		have += 6;
@@ -587,109 +487,68 @@ f_base64_text(const char *name, jv args)
 			buf_char(&b, (char)(bits >> have & 0xff));
 		}
 	}
-	out = jv_string_sized(b.len ? b.at : "", (int)b.len);
-	buf_wipe(&b);
-	jv_free(s);
-	if (strcmp(name, "base64tojson") == 0) {
-		jv_free(args);
-		return f_json(name, jv_array_append(jv_array(), out));
-	}
-	jv_free(args);
-	return out;
+	text = jv_text_of(&b);
+	if (strcmp(name, "base64tojson") != 0)
+		return text;
+	json = from_json(name, jv_string_value(text));
+	jv_free(text);
+	return json;
 }
 
 static jv
 f_uri_component(const char *name, jv args)
 {
-	jv s = arg(args, 0), out;
 	struct buf b = BUF_INIT;
 
-	if (jv_get_kind(s) != JV_KIND_STRING) {
-		jv_free(s);
-		return expr_bad_args(name, args);
-	}
-	buf_url(&b, jv_string_value(s), strlen(jv_string_value(s)));
-	out = jv_string_sized(b.len ? b.at : "", (int)b.len);
-	buf_free(&b);
-	jv_free(s);
-	jv_free(args);
-	return out;
+	(void)name;
+	buf_url(&b, arg_text(args, 0), strlen(arg_text(args, 0)));
+	return jv_text_of(&b);
 }
 
 static jv
 f_constant(const char *name, jv args)
 {
-	jv_free(args);
+	(void)args;
 	return *name == 't' ? jv_true() : *name == 'f' ? jv_false() : jv_null();
 }
 
 static jv
 f_equals(const char *name, jv args)
 {
-	jv a, b;
-
-	if (arg_count(args) != 2)
-		return expr_bad_args(name, args);
-	a = arg(args, 0);
-	b = arg(args, 1);
-	jv_free(args);
-	return jv_bool_of(jv_equal(a, b));
+	(void)name;
+	return jv_bool_of(jv_equal(arg(args, 0), arg(args, 1)));
 }
 
 static jv
 f_not(const char *name, jv args)
 {
-	bool yes;
-
-	if (arg_is(args, 0, JV_KIND_TRUE))
-		yes = false;
-	else if (arg_is(args, 0, JV_KIND_FALSE))
-		yes = true;
-	else
-		return expr_bad_args(name, args);
-	jv_free(args);
-	return jv_bool_of(yes);
+	(void)name;
+	return jv_bool_of(arg_kind(args, 0) == JV_KIND_FALSE);
 }
 
 static jv
 f_compare(const char *name, jv args)
 {
-	jv a = arg(args, 0), b = arg(args, 1);
-	jv_kind k = jv_get_kind(a);
 	bool greater = *name == 'g', or_equal = strstr(name, "equals") != NULL;
 	int order;
 
-	if (k != jv_get_kind(b) ||
-	    (k != JV_KIND_NUMBER && k != JV_KIND_STRING)) {
-		jv_free(a);
-		jv_free(b);
-		return expr_bad_args(name, args);
-	}
-	if (k == JV_KIND_STRING)
-		order = strcmp(jv_string_value(a), jv_string_value(b));
+	if (all_are(args, JV_KIND_STRING))
+		order = strcmp(arg_text(args, 0), arg_text(args, 1));
+	else if (all_are(args, JV_KIND_NUMBER))
+		order = (arg_number(args, 0) > arg_number(args, 1)) -
+			(arg_number(args, 0) < arg_number(args, 1));
 	else
-		order = (jv_number_value(a) > jv_number_value(b)) -
-			(jv_number_value(a) < jv_number_value(b));
-	jv_free(a);
-	jv_free(b);
-	jv_free(args);
-	if (order == 0)
-		return jv_bool_of(or_equal);
-	return jv_bool_of(greater == (order > 0));
+		return expr_bad_args(name);
+	return jv_bool_of(order ? greater == (order > 0) : or_equal);
 }
 
 static jv
 f_sum(const char *name, jv args)
 {
-	double a, b;
+	double a = arg_number(args, 0), b = arg_number(args, 1);
 
-	if (arg_count(args) != 2 || !all_are(args, JV_KIND_NUMBER))
-		return expr_bad_args(name, args);
-	a = arg_number(args, 0);
-	b = arg_number(args, 1);
 	if ((*name == 'd' || strcmp(name, "mod") == 0) && b == 0)
-		return expr_bad_args(name, args);
-	jv_free(args);
+		return expr_bad_args(name);
 	switch (name[1]) {
 	case 'd': /* add */
 		return jv_number(a + b);
@@ -706,75 +565,36 @@ static jv
 f_min_max(const char *name, jv args)
 {
 	bool max = strcmp(name, "max") == 0;
+	jv list = arg_count(args) == 1 && arg_kind(args, 0) == JV_KIND_ARRAY
+		      ? arg(args, 0)
+		      : jv_copy(args);
 	double best;
-	jv list = jv_copy(args);
 
-	if (arg_count(args) == 1 && arg_is(args, 0, JV_KIND_ARRAY)) {
-		jv_free(list);
-		list = arg(args, 0);
-	}
 	if (arg_count(list) < 1 || !all_are(list, JV_KIND_NUMBER)) {
 		jv_free(list);
-		return expr_bad_args(name, args);
+		return expr_bad_args(name);
 	}
 	best = arg_number(list, 0);
-	jv_array_foreach(list, i, n) {
-		double v = jv_number_value(n);
-
-		if (max ? v > best : v < best)
-			best = v;
-		jv_free(n);
-	}
+	for (int i = 1; i < arg_count(list); i++)
+		best = max ? fmax(best, arg_number(list, i))
+			   : fmin(best, arg_number(list, i));
 	jv_free(list);
-	jv_free(args);
 	return jv_number(best);
 }
 
 static jv
 f_range(const char *name, jv args)
 {
+	long from = (long)arg_number(args, 0);
+	double count = arg_number(args, 1);
 	jv out;
-	long from, count;
 
-	if (arg_count(args) != 2 || !all_are(args, JV_KIND_NUMBER))
-		return expr_bad_args(name, args);
-	from = (long)arg_number(args, 0);
-	count = (long)arg_number(args, 1);
 	if (count < 0 || count > 10000)
-		return expr_bad_args(name, args);
-	jv_free(args);
+		return expr_bad_args(name);
 	out = jv_array();
-	for (long i = 0; i < count; i++)
+	for (long i = 0; i < (long)count; i++)
 		out = jv_array_append(out, jv_number((double)(from + i)));
 	return out;
-}
-
-static jv
-f_empty(const char *name, jv args)
-{
-	jv v = arg(args, 0);
-	bool yes;
-
-	switch (jv_get_kind(v)) {
-	case JV_KIND_NULL:
-		yes = true;
-		break;
-	case JV_KIND_STRING:
-		yes = *jv_string_value(v) == '\0';
-		break;
-	case JV_KIND_ARRAY:
-		yes = jv_array_length(jv_copy(v)) == 0;
-		break;
-	case JV_KIND_OBJECT:
-		yes = jv_object_length(jv_copy(v)) == 0;
-		break;
-	default:
-		jv_free(v);
-		return expr_bad_args(name, args);
-	}
-	jv_free(v);
-	jv_free(args);
-	return jv_bool_of(yes);
 }
 
 /* The member of that name, without case; invalid when there is none. */
@@ -801,160 +621,6 @@ expr_member(jv object, const char *name)
 	return exact;
 }
 
-static jv
-f_contains(const char *name, jv args)
-{
-	jv in = arg(args, 0), what = arg(args, 1);
-	jv_kind k = jv_get_kind(in);
-	bool yes = false;
-
-	if (arg_count(args) != 2 || !expr_is_scalar(jv_get_kind(what)) ||
-	    (k != JV_KIND_ARRAY && jv_get_kind(what) != JV_KIND_STRING)) {
-		jv_free(in);
-		jv_free(what);
-		return expr_bad_args(name, args);
-	}
-	if (k == JV_KIND_STRING) {
-		yes =
-		    strstr(jv_string_value(in), jv_string_value(what)) != NULL;
-	} else if (k == JV_KIND_OBJECT) {
-		jv m = expr_member(jv_copy(in), jv_string_value(what));
-
-		yes = jv_is_valid(m);
-		jv_free(m);
-	} else if (k == JV_KIND_ARRAY) {
-		jv_array_foreach(in, i, item)
-			yes = jv_equal(item, jv_copy(what)) || yes;
-	}
-	jv_free(in);
-	jv_free(what);
-	if (k != JV_KIND_STRING && k != JV_KIND_OBJECT && k != JV_KIND_ARRAY)
-		return expr_bad_args(name, args);
-	jv_free(args);
-	return jv_bool_of(yes);
-}
-
-static jv
-f_first_last(const char *name, jv args)
-{
-	bool first = strcmp(name, "first") == 0;
-	jv v = arg(args, 0);
-
-	if (jv_get_kind(v) == JV_KIND_STRING) {
-		long n = characters(jv_string_value(v));
-
-		jv_free(args);
-		return string_part(v, first || n == 0 ? 0 : n - 1, 1);
-	}
-	if (jv_get_kind(v) == JV_KIND_ARRAY) {
-		int n = jv_array_length(jv_copy(v));
-
-		jv_free(args);
-		if (n == 0) {
-			jv_free(v);
-			return jv_null();
-		}
-		return jv_array_get(v, first ? 0 : n - 1);
-	}
-	jv_free(v);
-	return expr_bad_args(name, args);
-}
-
-static jv
-f_starts_ends(const char *name, jv args)
-{
-	jv s = arg(args, 0), t = arg(args, 1);
-	size_t n, m;
-	bool yes;
-
-	if (arg_count(args) != 2 || !all_are(args, JV_KIND_STRING)) {
-		jv_free(s);
-		jv_free(t);
-		return expr_bad_args(name, args);
-	}
-	n = strlen(jv_string_value(s));
-	m = strlen(jv_string_value(t));
-	yes = m <= n &&
-	      strncasecmp(jv_string_value(s) + (*name == 's' ? 0 : n - m),
-		  jv_string_value(t), m) == 0;
-	jv_free(s);
-	jv_free(t);
-	jv_free(args);
-	return jv_bool_of(yes);
-}
-
-static jv
-f_index_of(const char *name, jv args)
-{
-	bool last = *name == 'l';
-	jv s = arg(args, 0), t = arg(args, 1);
-	long at = -1, n = 0;
-	size_t m;
-
-	if (jv_get_kind(s) == JV_KIND_ARRAY) {
-		jv_array_foreach(s, i, item) {
-			if (jv_equal(item, jv_copy(t)) && (at < 0 || last))
-				at = i;
-		}
-	} else if (arg_count(args) == 2 && all_are(args, JV_KIND_STRING)) {
-		m = strlen(jv_string_value(t));
-		for (const char *c = jv_string_value(s);; n++) {
-			if (strncasecmp(c, jv_string_value(t), m) == 0 &&
-			    (at < 0 || last))
-				at = n;
-			if (*c == '\0')
-				break;
-			c = character(c, 1);
-		}
-	} else {
-		jv_free(s);
-		jv_free(t);
-		return expr_bad_args(name, args);
-	}
-	jv_free(s);
-	jv_free(t);
-	jv_free(args);
-	return jv_number((double)at);
-}
-
-static jv
-f_create_array(const char *name, jv args)
-{
-	(void)name;
-	return args;
-}
-
-static jv
-f_create_object(const char *name, jv args)
-{
-	jv out = jv_object();
-	int n = arg_count(args);
-
-	for (int i = 0; i < n; i += 2) {
-		if (n % 2 || !arg_is(args, i, JV_KIND_STRING)) {
-			jv_free(out);
-			return expr_bad_args(name, args);
-		}
-		out = jv_object_set(out, arg(args, i), arg(args, i + 1));
-	}
-	jv_free(args);
-	return out;
-}
-
-static jv
-f_array(const char *name, jv args)
-{
-	jv v = arg(args, 0);
-
-	if (arg_count(args) != 1) {
-		jv_free(v);
-		return expr_bad_args(name, args);
-	}
-	jv_free(args);
-	return jv_get_kind(v) == JV_KIND_ARRAY ? v
-					       : jv_array_append(jv_array(), v);
-}
-
 static bool
 array_has(jv list, jv what) /* borrows both */
 {
@@ -966,13 +632,125 @@ array_has(jv list, jv what) /* borrows both */
 }
 
 static jv
+f_contains(const char *name, jv args)
+{
+	jv in = arg(args, 0), what = arg(args, 1), m;
+	bool text = jv_get_kind(what) == JV_KIND_STRING;
+	jv_kind k = jv_get_kind(in);
+	int yes = -1;
+
+	if (k == JV_KIND_STRING && text) {
+		yes =
+		    strstr(jv_string_value(in), jv_string_value(what)) != NULL;
+	} else if (k == JV_KIND_OBJECT && text) {
+		m = expr_member(jv_copy(in), jv_string_value(what));
+		yes = jv_is_valid(m);
+		jv_free(m);
+	} else if (k == JV_KIND_ARRAY && expr_is_scalar(jv_get_kind(what))) {
+		yes = array_has(in, what);
+	}
+	jv_free(in);
+	jv_free(what);
+	return yes < 0 ? expr_bad_args(name) : jv_bool_of(yes);
+}
+
+static jv
+f_first_last(const char *name, jv args)
+{
+	bool first = strcmp(name, "first") == 0;
+	jv v = arg(args, 0);
+	int n = (int)length(jv_copy(v));
+
+	if (jv_get_kind(v) == JV_KIND_STRING) {
+		jv_free(v);
+		return string_part(
+		    arg_text(args, 0), first || n == 0 ? 0 : n - 1, 1);
+	}
+	if (n > 0)
+		return jv_array_get(v, first ? 0 : n - 1);
+	jv_free(v);
+	return jv_null();
+}
+
+static jv
+f_starts_ends(const char *name, jv args)
+{
+	const char *s = arg_text(args, 0), *part = arg_text(args, 1);
+	size_t n = strlen(s), m = strlen(part);
+
+	return jv_bool_of(m <= n && strncasecmp(s + (*name == 's' ? 0 : n - m),
+					part, m) == 0);
+}
+
+static jv
+f_index_of(const char *name, jv args)
+{
+	bool last = *name == 'l';
+	long at = -1, n = 0;
+
+	if (arg_kind(args, 0) == JV_KIND_ARRAY) {
+		jv list = arg(args, 0);
+
+		jv_array_foreach(list, i, item)
+			if (jv_equal(item, arg(args, 1)) && (at < 0 || last))
+				at = i;
+		jv_free(list);
+	} else if (all_are(args, JV_KIND_STRING)) {
+		const char *part = arg_text(args, 1);
+
+		for (const char *c = arg_text(args, 0);; n++) {
+			if (strncasecmp(c, part, strlen(part)) == 0 &&
+			    (at < 0 || last))
+				at = n;
+			if (*c == '\0')
+				break;
+			c = character(c, 1);
+		}
+	} else {
+		return expr_bad_args(name);
+	}
+	return jv_number((double)at);
+}
+
+static jv
+f_create_array(const char *name, jv args)
+{
+	(void)name;
+	return jv_copy(args);
+}
+
+static jv
+f_create_object(const char *name, jv args)
+{
+	jv out = jv_object();
+	int n = arg_count(args);
+
+	for (int i = 0; i < n; i += 2) {
+		if (n % 2 || arg_kind(args, i) != JV_KIND_STRING) {
+			jv_free(out);
+			return expr_bad_args(name);
+		}
+		out = jv_object_set(out, arg(args, i), arg(args, i + 1));
+	}
+	return out;
+}
+
+static jv
+f_array(const char *name, jv args)
+{
+	(void)name;
+	return arg_kind(args, 0) == JV_KIND_ARRAY ? arg(args, 0)
+						  : jv_copy(args);
+}
+
+static jv
 f_union(const char *name, jv args)
 {
-	bool arrays = arg_is(args, 0, JV_KIND_ARRAY);
+	bool arrays = arg_kind(args, 0) == JV_KIND_ARRAY;
 	jv out;
 
 	if (!all_are(args, arrays ? JV_KIND_ARRAY : JV_KIND_OBJECT))
-		return expr_bad_args(name, args);
+		return expr_bad_args(name);
 	out = arrays ? jv_array() : jv_object();
 	jv_array_foreach(args, i, a) {
 		if (!arrays) {
@@ -987,7 +765,6 @@ f_union(const char *name, jv args)
 		}
 		jv_free(a);
 	}
-	jv_free(args);
 	return out;
 }
 
@@ -996,9 +773,9 @@ f_intersection(const char *name, jv args)
 {
 	jv out = arg(args, 0);
 
-	if (arg_count(args) < 1 || !all_are(args, JV_KIND_ARRAY)) {
+	if (!all_are(args, JV_KIND_ARRAY)) {
 		jv_free(out);
-		return expr_bad_args(name, args);
+		return expr_bad_args(name);
 	}
 	jv_array_foreach(args, i, a) {
 		jv kept = jv_array();
@@ -1013,119 +790,148 @@ f_intersection(const char *name, jv args)
 		jv_free(out);
 		out = kept;
 	}
-	jv_free(args);
 	return out;
 }
 
 static jv
 f_coalesce(const char *name, jv args)
 {
-	jv out = jv_null();
-
 	(void)name;
-	jv_array_foreach(args, i, a) {
-		if (jv_get_kind(out) == JV_KIND_NULL)
-			out = a;
-		else
-			jv_free(a);
-	}
-	jv_free(args);
-	return out;
+	for (int i = 0; i < arg_count(args); i++)
+		if (arg_kind(args, i) != JV_KIND_NULL)
+			return arg(args, i);
+	return jv_null();
 }
 
 static jv
 f_pad_left(const char *name, jv args)
 {
-	jv s = expr_text_of(arg(args, 0)), pad = arg(args, 2), out;
+	jv s = expr_text_of(arg(args, 0));
 	struct buf b = BUF_INIT;
-	long width, len;
 
-	if (!arg_is(args, 1, JV_KIND_NUMBER) ||
-	    (arg_count(args) > 2 && jv_get_kind(pad) != JV_KIND_STRING) ||
-	    arg_number(args, 1) > 1000) {
+	if (arg_number(args, 1) > 1000) {
 		jv_free(s);
-		jv_free(pad);
-		return expr_bad_args(name, args);
+		return expr_bad_args(name);
 	}
-	width = (long)arg_number(args, 1);
-	len = characters(jv_string_value(s));
-	for (; len < width; len++)
-		buf_text(&b, jv_get_kind(pad) == JV_KIND_STRING
-				 ? jv_string_value(pad)
-				 : " ");
+	for (long len = characters(jv_string_value(s));
+	     (double)len < arg_number(args, 1); len++)
+		buf_text(&b, arg_count(args) > 2 ? arg_text(args, 2) : " ");
 	buf_text(&b, jv_string_value(s));
-	out = jv_string_sized(b.len ? b.at : "", (int)b.len);
-	buf_wipe(&b);
 	jv_free(s);
-	jv_free(pad);
-	jv_free(args);
-	return out;
+	return jv_text_of(&b);
 }
 
+/*
+ * What each takes, a letter an argument: a string, a number, a boolean, an
+ * array, a list (a string or an array), or anything (.); after ? it may be
+ * absent, and * is any number of anything.
+ */
 static const struct {
 	const char *name; /* lower case */
+	const char *takes;
 	pure_fn *fn;
 } pure[] = {
-	{ "add", f_sum },
-	{ "array", f_array },
-	{ "base64", f_base64 },
-	{ "base64tojson", f_base64_text },
-	{ "base64tostring", f_base64_text },
-	{ "bool", f_bool },
-	{ "coalesce", f_coalesce },
-	{ "concat", f_concat },
-	{ "contains", f_contains },
-	{ "createarray", f_create_array },
-	{ "createobject", f_create_object },
-	{ "div", f_sum },
-	{ "empty", f_empty },
-	{ "endswith", f_starts_ends },
-	{ "equals", f_equals },
-	{ "false", f_constant },
-	{ "first", f_first_last },
-	{ "format", f_format },
-	{ "greater", f_compare },
-	{ "greaterorequals", f_compare },
-	{ "indexof", f_index_of },
-	{ "int", f_int },
-	{ "intersection", f_intersection },
-	{ "join", f_join },
-	{ "json", f_json },
-	{ "last", f_first_last },
-	{ "lastindexof", f_index_of },
-	{ "length", f_length },
-	{ "less", f_compare },
-	{ "lessorequals", f_compare },
-	{ "max", f_min_max },
-	{ "min", f_min_max },
-	{ "mod", f_sum },
-	{ "mul", f_sum },
-	{ "not", f_not },
-	{ "null", f_constant },
-	{ "padleft", f_pad_left },
-	{ "range", f_range },
-	{ "replace", f_replace },
-	{ "skip", f_take_skip },
-	{ "split", f_split },
-	{ "startswith", f_starts_ends },
-	{ "string", f_string },
-	{ "sub", f_sum },
-	{ "substring", f_substring },
-	{ "take", f_take_skip },
-	{ "tolower", f_case },
-	{ "toupper", f_case },
-	{ "trim", f_trim },
-	{ "true", f_constant },
-	{ "union", f_union },
-	{ "uricomponent", f_uri_component },
+	{ "add", "nn", f_sum },
+	{ "array", ".", f_array },
+	{ "base64", "s", f_base64 },
+	{ "base64tojson", "s", f_base64_text },
+	{ "base64tostring", "s", f_base64_text },
+	{ "bool", ".", f_bool },
+	{ "coalesce", "*", f_coalesce },
+	{ "concat", "*", f_concat },
+	{ "contains", "..", f_contains },
+	{ "createarray", "*", f_create_array },
+	{ "createobject", "*", f_create_object },
+	{ "div", "nn", f_sum },
+	{ "empty", ".", f_empty },
+	{ "endswith", "ss", f_starts_ends },
+	{ "equals", "..", f_equals },
+	{ "false", "", f_constant },
+	{ "first", "l", f_first_last },
+	{ "format", "s*", f_format },
+	{ "greater", "..", f_compare },
+	{ "greaterorequals", "..", f_compare },
+	{ "indexof", "l.", f_index_of },
+	{ "int", ".", f_int },
+	{ "intersection", ".*", f_intersection },
+	{ "join", "as", f_join },
+	{ "json", "s", f_json },
+	{ "last", "l", f_first_last },
+	{ "lastindexof", "l.", f_index_of },
+	{ "length", ".", f_length },
+	{ "less", "..", f_compare },
+	{ "lessorequals", "..", f_compare },
+	{ "max", "*", f_min_max },
+	{ "min", "*", f_min_max },
+	{ "mod", "nn", f_sum },
+	{ "mul", "nn", f_sum },
+	{ "not", "b", f_not },
+	{ "null", "", f_constant },
+	{ "padleft", ".n?s", f_pad_left },
+	{ "range", "nn", f_range },
+	{ "replace", "sss", f_replace },
+	{ "skip", "ln", f_take_skip },
+	{ "split", "sl", f_split },
+	{ "startswith", "ss", f_starts_ends },
+	{ "string", ".", f_string },
+	{ "sub", "nn", f_sum },
+	{ "substring", "sn?n", f_substring },
+	{ "take", "ln", f_take_skip },
+	{ "tolower", "s", f_case },
+	{ "toupper", "s", f_case },
+	{ "trim", "s", f_trim },
+	{ "true", "", f_constant },
+	{ "union", "*", f_union },
+	{ "uricomponent", "s", f_uri_component },
 };
+
+static bool
+is_taken(char letter, jv_kind k)
+{
+	switch (letter) {
+	case 's':
+		return k == JV_KIND_STRING;
+	case 'n':
+		return k == JV_KIND_NUMBER;
+	case 'b':
+		return k == JV_KIND_TRUE || k == JV_KIND_FALSE;
+	case 'a':
+		return k == JV_KIND_ARRAY;
+	case 'l':
+		return k == JV_KIND_ARRAY || k == JV_KIND_STRING;
+	default:
+		return true;
+	}
+}
+
+static bool
+are_taken(const char *takes, jv args)
+{
+	int n = arg_count(args);
+
+	for (int i = 0; i < n; i++) {
+		takes += *takes == '?';
+		if (*takes == '*')
+			return true;
+		if (!*takes || !is_taken(*takes++, arg_kind(args, i)))
+			return false;
+	}
+	return !*takes || *takes == '?' || *takes == '*';
+}
 
 jv
 expr_call(const char *name, jv args)
 {
+	jv out = expr_unknown();
+
 	for (size_t i = 0; i < sizeof(pure) / sizeof(pure[0]); i++)
-		if (strcmp(pure[i].name, name) == 0)
-			return pure[i].fn(name, args);
+		if (strcmp(pure[i].name, name) == 0) {
+			jv_free(out);
+			out = are_taken(pure[i].takes, args)
+				  ? pure[i].fn(name, args)
+				  : expr_bad_args(name);
+			break;
+		}
 	jv_free(args);
-	return expr_unknown();
+	return out;
 }

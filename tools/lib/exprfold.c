@@ -76,7 +76,8 @@ fold_if(const struct fold *f, jv name, jv args)
 
 	if (jv_array_length(jv_copy(args)) != 3) {
 		jv_free(name);
-		return expr_bad_args("if", args);
+		jv_free(args);
+		return expr_bad_args("if");
 	}
 	test = fold_value(f, jv_array_get(jv_copy(args), 0));
 	switch (jv_get_kind(test)) {
@@ -100,7 +101,8 @@ fold_if(const struct fold *f, jv name, jv args)
 	if (!expr_is_tree_peek(test)) {
 		jv_free(test);
 		jv_free(name);
-		return expr_bad_args("if", args);
+		jv_free(args);
+		return expr_bad_args("if");
 	}
 	args = jv_array_set(args, 0, test);
 	for (int i = 1; i < 3; i++)
@@ -112,11 +114,11 @@ fold_if(const struct fold *f, jv name, jv args)
 /* and(), or(): the first that decides ends it; what is known and does not
  * decide is dropped. */
 static jv
-fold_and_or(const struct fold *f, jv name, jv args, bool and)
+fold_and_or(const struct fold *f, jv name, jv args, bool all)
 {
 	jv left = jv_array();
-	jv_kind decides = and? JV_KIND_FALSE : JV_KIND_TRUE;
-	jv_kind neutral = and? JV_KIND_TRUE : JV_KIND_FALSE;
+	jv_kind decides = all ? JV_KIND_FALSE : JV_KIND_TRUE;
+	jv_kind neutral = all ? JV_KIND_TRUE : JV_KIND_FALSE;
 	int n = jv_array_length(jv_copy(args));
 
 	for (int i = 0; i < n; i++) {
@@ -143,19 +145,20 @@ fold_and_or(const struct fold *f, jv name, jv args, bool and)
 		} else {
 			jv_free(a);
 			jv_free(name);
+			jv_free(args);
 			jv_free(left);
-			return expr_bad_args(and? "and" : "or", args);
+			return expr_bad_args(all ? "and" : "or");
 		}
 	}
 	jv_free(args);
 	if (jv_array_length(jv_copy(left)) == 0) {
 		jv_free(name);
 		jv_free(left);
-		return (and? jv_true() : jv_false());
+		return (all ? jv_true() : jv_false());
 	}
 	/* Never with one argument, which the service refuses. */
 	if (jv_array_length(jv_copy(left)) == 1)
-		left = jv_array_append(left, (and? jv_true() : jv_false()));
+		left = jv_array_append(left, (all ? jv_true() : jv_false()));
 	return expr_tree_call(name, left);
 }
 
