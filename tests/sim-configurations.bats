@@ -194,7 +194,7 @@ configuration() {
 }
 
 @test "a hub takes its time in real timing, and goes on after a restart" {
-    own_sim --timing=real --operation-ms=0 --speed=20 --db="$BATS_TEST_TMPDIR/state.db"
+    own_sim --timing=real --operation-ms=0 --db="$BATS_TEST_TMPDIR/state.db"
     jq -nc '[range(100) | {id: "d\(.)", importMode: "create", status: "enabled"}]' >"$BATS_TEST_TMPDIR/c"
     hub 200 POST /devices -d "@$BATS_TEST_TMPDIR/c"
     configuration slow 1 '*' '{"deviceContent":{"properties.desired.x":1}}'
