@@ -92,6 +92,8 @@ print_summary(const struct diffreport *r)
 	buf_char(&b, '}');
 	if (!r->reported)
 		buf_printf(&b, ",\"reportedDiffer\":%ld", r->reported_count);
+	if (r->unmanaged)
+		buf_printf(&b, ",\"managedByUnknown\":%ld", r->unmanaged);
 	buf_printf(&b, ",\"complete\":%s}\n", r->partial ? "false" : "true");
 	out_span(r->out, buf_peek(&b));
 	buf_free(&b);
@@ -117,6 +119,11 @@ diffreport_end(struct diffreport *r)
 		    "; reported properties differ on %ld (--reported lists "
 		    "them)",
 		    r->reported_count);
+	if (r->unmanaged)
+		buf_printf(&more,
+		    "; managedBy of %ld modules, of which one side says "
+		    "nothing, as an export by job does, is not compared",
+		    r->unmanaged);
 	if (r->differences)
 		note("%ld differences between %ld and %ld entries: %s%s",
 		    r->differences, r->entries[0], r->entries[1], kinds.at + 2,

@@ -15,7 +15,8 @@ struct diffreport {
 	bool reported;   /* reported properties are compared */
 	long entries[2], only[2], part[PARTS];
 	long differences, reported_count; /* entries whose reported differ */
-	bool partial; /* not all of both sides could be read */
+	long unmanaged; /* modules of which a file does not say managedBy */
+	bool partial;   /* not all of both sides could be read */
 };
 
 /* A difference in that part; the spans are shown, or hidden if they are keys.

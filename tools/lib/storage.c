@@ -782,10 +782,11 @@ add_remedy(
 		    "account: set it right)",
 		    skew < 0 ? -skew : skew, skew > 0 ? "behind" : "ahead of");
 	else if (s->cred)
-		buf_text(text,
+		buf_printf(text,
 		    " (who is logged in needs the role 'Storage Blob Data "
-		    "Contributor' on the account, which its owner does not "
-		    "have by itself; a new one counts after some minutes)");
+		    "Contributor' on '%s', which its owner does not have by "
+		    "itself; a new one counts after some minutes)",
+		    s->account);
 	else if (s->sas)
 		buf_text(text,
 		    " (the SharedAccessSignature in " VARIABLE
