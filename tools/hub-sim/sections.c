@@ -7,6 +7,7 @@
  */
 #include "registry.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -24,12 +25,7 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* What a walk over text stops at: the rest of it is passed quickly, since each
- * level of nesting is walked over again by the one above. */
 static const bool in_string[256] = { ['"'] = true, ['\\'] = true };
-static const bool in_value[256] = {
-	['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true
-};
 
 static const char *
 past_string(const char *p)
@@ -42,35 +38,15 @@ past_string(const char *p)
 	}
 }
 
+/* Quickly, since each level of nesting is walked over again by the one above.
+ */
 static const char *
 past_value(const char *p, const char *end)
 {
-	int open = 0;
+	struct json_walk w = { .p = p, .end = end };
 
-	if (*p == '"')
-		return past_string(p);
-	if (*p != '{' && *p != '[') {
-		while (p < end && *p != ',' && *p != '}' && *p != ']' &&
-		       !is_blank(*p))
-			p++;
-		return p;
-	}
-	while (p < end) {
-		while (p < end && !in_value[(unsigned char)*p])
-			p++;
-		if (p == end)
-			break;
-		if (*p == '"') {
-			p = past_string(p);
-			continue;
-		}
-		if (*p == '{' || *p == '[')
-			open++;
-		else if (--open == 0)
-			return p + 1;
-		p++;
-	}
-	return end;
+	json_skip(&w);
+	return w.p;
 }
 
 void
@@ -301,9 +277,27 @@ is_extra(struct span name)
 static const char *
 past_between(const char *p)
 {
-	while (is_blank(*p) || *p == ',' || *p == ':')
+	static const bool between[256] = { [' '] = true,
+		['\t'] = true,
+		['\n'] = true,
+		['\r'] = true,
+		[','] = true,
+		[':'] = true };
+
+	while (between[(unsigned char)*p])
 		p++;
 	return p;
+}
+
+/* Where a name ends that needs no closer look; else NULL. */
+static const char *
+past_plain_name(const char *p)
+{
+	const char *from = ++p;
+
+	while (isalnum((unsigned char)*p) || *p == '_' || *p == '-')
+		p++;
+	return *p == '"' && p - from <= MAX_KEY ? p + 1 : NULL;
 }
 
 /* Goes over the text once, nesting and all; *p ends after the value. */
@@ -316,9 +310,14 @@ check_value(
 
 	switch (*p) {
 	case '"':
-		stop = past_string(p);
-		bytes = string_bytes(
-		    (struct span){ p + 1, (size_t)(stop - p) - 2 });
+		for (stop = p + 1; !in_string[(unsigned char)*stop]; stop++)
+			;
+		bytes = (size_t)(stop - p) - 1;
+		if (*stop++ != '"') {
+			stop = past_string(p);
+			bytes = string_bytes(
+			    (struct span){ p + 1, (size_t)(stop - p) - 2 });
+		}
 		c->size += bytes;
 		*at = stop;
 		if (bytes > MAX_STRING)
@@ -355,8 +354,10 @@ check_value(
 		    MAX_NESTING);
 	for (p = past_between(p + 1); *p != '}'; p = past_between(p)) {
 		struct span name = { p + 1, 0 };
+		bool plain = (stop = past_plain_name(p)) != NULL;
 
-		stop = past_string(p);
+		if (!plain)
+			stop = past_string(p);
 		name.len = (size_t)(stop - p) - 2;
 		p = past_between(stop);
 		if (depth == 0 && is_extra(name)) {
@@ -364,8 +365,11 @@ check_value(
 			p = past_value(p, end);
 			continue;
 		}
-		if (check_name(c, name) ||
-		    check_value(c, &p, end, depth + 1, in_array))
+		if (plain)
+			c->size += name.len;
+		else if (check_name(c, name))
+			return -1;
+		if (check_value(c, &p, end, depth + 1, in_array))
 			return -1;
 	}
 	*at = p + 1;
