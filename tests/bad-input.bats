@@ -189,7 +189,7 @@ END
 }
 
 # Two ways to be asked: RETRY says what is worth another try.
-readonly FAST='--timeout=0.5 --retry-delay=0.01 --retry-max-time=0.1'
+readonly FAST='--timeout=5 --retry-delay=0.01 --retry-max-time=0.1'
 
 @test "a hub that answers so or not at all: registry-dump" {
     while read -r how want text; do

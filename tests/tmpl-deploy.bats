@@ -284,7 +284,7 @@ contoso=(--from "$ROOT/examples/contoso.json")
 }
 
 @test "killed in the middle and run again: attached, deployed once" {
-    sim 0 --operation-ms=2500 -- 'tmpl-deploy -g east-rg hub.json >first & pid=$!
+    sim 0 --operation-ms=6000 -- 'tmpl-deploy -g east-rg hub.json >first & pid=$!
         for i in {1..100}; do grep -q "\"PUT\".*deployments/" log && break; sleep 0.02; done
         kill -9 $pid; wait $pid; echo "first ended with $?"
         tmpl-deploy -n -g east-rg hub.json
