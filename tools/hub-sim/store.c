@@ -144,12 +144,12 @@ store_open(struct sim *s, const char *file, const char *dir, bool *fresh,
 	}
 	(void)sqlite3_busy_timeout(s->db, 5000);
 	if (run(s,
-		"PRAGMA page_size=8192; PRAGMA cache_size=-4096;"
+		"PRAGMA page_size=8192; PRAGMA cache_size=-16384;"
 		"PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON;",
 		e, path) ||
 	    check(s, path, fresh, e) ||
 	    run(s,
-		file ? "PRAGMA synchronous=FULL"
+		file ? "PRAGMA synchronous=NORMAL"
 		     : "PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE",
 		e, path) ||
 	    run(s, *fresh ? "PRAGMA journal_mode=DELETE" : "SELECT 1", e,

@@ -9,9 +9,9 @@
 
 /*
  * Opens FILE, or with NULL a temporary file in dir.  A file that is kept is
- * written with synchronous=FULL: one fsync serves all requests of a turn, and
- * what was acknowledged survives a loss of power too.  A temporary one is
- * never seen by a second process, so it is not synchronised at all.
+ * written with synchronous=NORMAL: what was acknowledged survives kill -9; a
+ * loss of power may take the last moments, but nothing by half.  A temporary
+ * one is never seen by a second process, so it is not synchronised at all.
  *
  * *fresh: it was made just now, and is in rollback-journal mode, in which
  * filling an empty file writes every page once; store_ready() ends that.
