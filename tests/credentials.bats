@@ -60,6 +60,8 @@ fake_az() {
     has "cert.pem': no PEM file with an RSA key and its certificate"
     sim 4 -- "unset AZURE_CLIENT_SECRET; AZURE_CLIENT_CERTIFICATE_PATH=\$D/none.pem $ask"
     has "none.pem': cannot open"
+    sim 4 -- "unset AZURE_CLIENT_SECRET; AZURE_CLIENT_CERTIFICATE_PATH=\$D $ask"
+    has "$D': cannot read: Is a directory"
 }
 
 @test "environment: a federated token file" {

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static int tests, failures;
 
@@ -44,10 +45,30 @@ refused(const char *text, const char *with)
 	free(what);
 }
 
+/* What memory held before is no part of a number. */
+static void
+test_bare_number(void)
+{
+	char path[] = "/tmp/hubpipe-doc-XXXXXX";
+	char *dirty = memset(xmalloc(1 << 16), '7', 1 << 16);
+	int fd = mkstemp(path);
+	jv v;
+
+	free(dirty);
+	check(fd >= 0 && write(fd, "12", 2) == 2, "a file is made");
+	(void)close(fd);
+	v = doc_read(path);
+	check(jv_number_value(v) == 12, "a number that ends with its file");
+	jv_free(v);
+	(void)unlink(path);
+}
+
 int
 main(void)
 {
 	jv v;
+
+	test_bare_number();
 
 	same("{}");
 	same("[]");

@@ -391,15 +391,24 @@ authorize(void *auth, bool refused, struct buf *value, struct err *e)
 	return 0;
 }
 
+/* Its length without the slashes at its end. */
+static size_t
+bare(const char *url)
+{
+	size_t n = strlen(url);
+
+	while (n && url[n - 1] == '/')
+		n--;
+	return n;
+}
+
 /* Is this URL ARM's own?  The token goes nowhere else. */
 static bool
 is_ours(const char *url)
 {
 	const char *arm = cloud_get("arm");
-	size_t n = strlen(arm);
+	size_t n = bare(arm);
 
-	while (n && arm[n - 1] == '/')
-		n--;
 	if (strncasecmp(url, arm, n) != 0)
 		return false;
 	if (strncmp(url + n, ":443", 4) == 0 &&
@@ -413,10 +422,8 @@ static char *
 make_url(const char *path, const char *api)
 {
 	const char *arm = cloud_get("arm");
-	size_t n = strlen(arm);
+	size_t n = bare(arm);
 
-	while (n && arm[n - 1] == '/')
-		n--;
 	if (path[0] != '/')
 		return is_ours(path) ? xstrdup(path) : NULL;
 	if (!api)
@@ -1012,28 +1019,39 @@ arm_id_parse(const char *id)
 bool
 arm_id_same(const char *a, const char *b)
 {
-	size_t n = strlen(a), m = strlen(b);
-
-	while (n && a[n - 1] == '/')
-		n--;
-	while (m && b[m - 1] == '/')
-		m--;
-	return n == m && strncasecmp(a, b, n) == 0;
+	return bare(a) == bare(b) && strncasecmp(a, b, bare(a)) == 0;
 }
 
-#define HUBS "providers/Microsoft.Devices/IotHubs"
+#define HUBS "providers/" HUB_TYPE
 
-/* Operand without the suffix of the cloud, so that a host name does too. */
-static char *
-plain_name(const char *operand)
+char *
+arm_hub_name(const char *operand, struct err *e)
 {
-	const char *suffix = cloud_get("hubSuffix");
-	size_t n = strlen(operand), m = strlen(suffix);
+	size_t n = cloud_hub_name(operand);
+	char *name;
+	jv id;
 
-	if (n > m + 1 && operand[n - m - 1] == '.' &&
-	    strcasecmp(operand + n - m, suffix) == 0)
-		return xstrndup(operand, n - m - 1);
-	return xstrdup(operand);
+	if (*operand != '/') {
+		for (size_t i = 0; i < n; i++)
+			if (!isalnum((unsigned char)operand[i]) &&
+			    operand[i] != '-')
+				n = 0;
+		if (n)
+			return xstrndup(operand, n);
+		(void)err_set(e, BAD_USAGE, operand,
+		    "no name of a hub: letters, digits and - only");
+		return NULL;
+	}
+	id = arm_id_parse(operand);
+	name = jv_is_valid(id) &&
+		       jv_string_is_nocase(jv_at(jv_copy(id), "type"), HUB_TYPE)
+		   ? jv_dup_string(jv_array_get(jv_at(jv_copy(id), "names"), 0))
+		   : NULL;
+	jv_free(id);
+	if (!name)
+		(void)err_set(
+		    e, BAD_USAGE, operand, "no resource id of an IoT hub");
+	return name;
 }
 
 /* Not found: say what is there, if a person can take it in. */
@@ -1109,30 +1127,15 @@ find_hub(struct arm *a, const char *name, const char *group)
 jv
 arm_hub(struct arm *a, const char *operand, const char *group)
 {
-	char *name;
-	jv id, hub;
+	struct err e;
+	char *name = arm_hub_name(operand, &e);
+	jv hub;
 
-	if (operand[0] != '/') {
-		name = plain_name(operand);
-		for (const char *p = name; *p; p++)
-			if (!isalnum((unsigned char)*p) && *p != '-') {
-				free(name);
-				return jv_fail(BAD_USAGE, operand,
-				    "no name of a hub: letters, digits and - "
-				    "only");
-			}
-		hub = find_hub(a, name, group);
-		free(name);
-		return hub;
-	}
-	id = arm_id_parse(operand);
-	if (!jv_is_valid(id) || !jv_string_is_nocase(jv_at(jv_copy(id), "type"),
-				    "Microsoft.Devices/IotHubs")) {
-		jv_free(id);
-		return jv_fail(
-		    BAD_USAGE, operand, "no resource id of an IoT hub");
-	}
-	jv_free(id);
-	return arm_call(
-	    a, arm_request("GET", ARM_API_HUB, jv_null(), "%s", operand));
+	if (!name)
+		return jv_from_err(&e);
+	hub = *operand == '/' ? arm_call(a, arm_request("GET", ARM_API_HUB,
+						jv_null(), "%s", operand))
+			      : find_hub(a, name, group);
+	free(name);
+	return hub;
 }

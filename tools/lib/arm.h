@@ -82,6 +82,12 @@ jv arm_id_parse(const char *id);
 /* Same id?  Without case. */
 bool arm_id_same(const char *a, const char *b);
 
+#define HUB_TYPE "Microsoft.Devices/IotHubs"
+
+/* The name of the hub in an operand: a name, a host name of this cloud, or a
+ * resource id; malloc'd.  NULL with *e (BAD_USAGE): none of these. */
+char *arm_hub_name(const char *operand, struct err *e);
+
 /*
  * The hub an operand names: a full resource id, or a name, with group (-g) or
  * NULL to look through the subscription.  Result: the resource as GET gives

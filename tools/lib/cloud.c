@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "buf.h"
 #include "doc.h"
@@ -101,6 +102,18 @@ cloud_get(const char *member)
 		bug("no member '%s' of a cloud", member);
 	jv_free(value); /* the table holds it */
 	return text;
+}
+
+size_t
+cloud_hub_name(const char *host)
+{
+	const char *suffix = cloud_get("hubSuffix");
+	size_t n = strlen(host), m = strlen(suffix);
+
+	return n > m + 1 && host[n - m - 1] == '.' &&
+		       strcasecmp(host + n - m, suffix) == 0
+		   ? n - m - 1
+		   : n;
 }
 
 jv

@@ -20,6 +20,9 @@ extern const struct opt cloud_opts[]; /* --cloud; part of arm_opts */
  * "cosmosSuffix", "dpsSuffix".
  */
 const char *cloud_get(const char *member);
+/* How much of a host name is the hub's: what comes before the suffix of hubs,
+ * or all of it. */
+size_t cloud_hub_name(const char *host);
 /* The whole entry, for plugins. */
 jv cloud_table(void);
 

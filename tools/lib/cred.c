@@ -90,21 +90,21 @@ read_file(const char *path, struct buf *into, struct err *e)
 	FILE *f = fopen(path, "re");
 	char part[4096];
 	size_t n;
+	int rc = 0;
 
-	if (!f) {
-		(void)err_set(
+	if (!f)
+		return err_set(
 		    e, LOCAL_FAILURE, path, "cannot open: %s", strerror(errno));
-		return -1;
-	}
 	while ((n = fread(part, 1, sizeof part, f)) > 0)
 		buf_add(into, part, n);
 	OPENSSL_cleanse(part, sizeof part);
+	if (ferror(f))
+		rc = err_set(
+		    e, LOCAL_FAILURE, path, "cannot read: %s", strerror(errno));
+	else if (into->len == 0)
+		rc = err_set(e, LOCAL_FAILURE, path, "is empty");
 	(void)fclose(f);
-	if (into->len == 0) {
-		(void)err_set(e, LOCAL_FAILURE, path, "is empty");
-		return -1;
-	}
-	return 0;
+	return rc;
 }
 
 static int
@@ -465,8 +465,7 @@ get_token(struct cred *c, const char *audience, struct err *e)
 static void
 forget(struct token *t)
 {
-	OPENSSL_cleanse(t->text, strlen(t->text));
-	free(t->text);
+	secret_free(t->text);
 	free(t->audience);
 	free(t);
 }

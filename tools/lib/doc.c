@@ -209,6 +209,7 @@ doc_read(const char *path)
 		n = read(fd, text.at + text.len, 1 << 16);
 		if (n > 0)
 			text.len += (size_t)n;
+		text.at[text.len] = '\0'; /* a number at the end ends there */
 	} while (n > 0 || (n == -1 && errno == EINTR));
 	if (n == -1)
 		doc = jv_fail(

@@ -11,8 +11,6 @@
 #include "doc.h"
 #include "share.h"
 
-#define HUB_TYPE "Microsoft.Devices/IotHubs"
-
 enum {
 	SKEW = 5, /* seconds: less is the grain of the header */
 	PROBE = 20,
@@ -194,40 +192,21 @@ static int
 name_it(struct failplan *p, struct arm *a, const char *operand,
     const char *group, struct err *e)
 {
-	const char *suffix = cloud_get("hubSuffix"), *sub;
-	size_t n = strlen(operand), m = strlen(suffix);
+	const char *sub;
 	char *scope;
 	int rc;
-	jv id;
 
+	p->name = arm_hub_name(operand, e);
+	if (!p->name)
+		return -1;
 	if (*operand == '/') {
-		id = arm_id_parse(operand);
-		if (!jv_is_valid(id) ||
-		    !jv_string_is_nocase(
-			jv_at(jv_copy(id), "type"), HUB_TYPE)) {
-			jv_free(id);
-			return err_set(e, BAD_USAGE, operand,
-			    "no resource id of an IoT hub");
-		}
 		p->id = xstrdup(operand);
-		id = jv_at(id, "names");
-		p->name = jv_dup_string(jv_array_get(id, 0));
 		return 0;
 	}
-	if (n > m + 1 && operand[n - m - 1] == '.' &&
-	    strcasecmp(operand + n - m, suffix) == 0)
-		n -= m + 1;
-	p->name = xstrndup(operand, n);
-	if (!n ||
-	    strspn(p->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX"
-			    "YZ0123456789-") != n)
-		return err_set(e, BAD_USAGE, operand,
-		    "no name of a hub: letters, digits and - only");
 	sub = arm_subscription(a);
 	if (group) {
-		p->id = xasprintf(
-		    "/subscriptions/%s/resourceGroups/%s/providers/" HUB_TYPE
-		    "/%s",
+		p->id = xasprintf("/subscriptions/%s/resourceGroups/%s/"
+				  "providers/" HUB_TYPE "/%s",
 		    sub, group, p->name);
 		return 0;
 	}

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include <arpa/inet.h>
 
@@ -14,7 +13,9 @@
 #include "doc.h"
 #include "hub.h"
 #include "interrupt.h"
+#include "monotonic.h"
 #include "progress.h"
+#include "sign.h"
 #include "turns.h"
 
 /* Seconds. */
@@ -47,15 +48,6 @@ struct watch {
 	bool asked;    /* for what was unknown */
 	jv failure;    /* what the operation said */
 };
-
-static double
-monotonic(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static bool
 is_place(const struct failplan *p, const char *region)
@@ -183,9 +175,7 @@ open_data(struct failwatch *w)
 	hub = hub_open_at(arm_http(w->arm), host, key ? policy : NULL, key);
 	free(host);
 	free(policy);
-	if (key)
-		explicit_bzero(key, strlen(key));
-	free(key);
+	secret_free(key);
 	return hub;
 }
 

@@ -158,9 +158,7 @@ fetch_key(struct hub *h, const char *id, struct err *e)
 		if (score > best) {
 			best = score;
 			free(h->policy);
-			if (h->key)
-				OPENSSL_cleanse(h->key, strlen(h->key));
-			free(h->key);
+			secret_free(h->key);
 			h->policy =
 			    jv_dup_string(jv_at(jv_copy(policy), "keyName"));
 			h->key =
@@ -222,11 +220,7 @@ open_resource(struct hub *h, const char *operand, struct err *e)
 static bool
 is_host_of_cloud(const char *operand)
 {
-	const char *suffix = cloud_get("hubSuffix");
-	size_t n = strlen(operand), m = strlen(suffix);
-
-	return n > m + 1 && operand[n - m - 1] == '.' &&
-	       strcasecmp(operand + n - m, suffix) == 0 &&
+	return operand[cloud_hub_name(operand)] != '\0' &&
 	       !strpbrk(operand, "/?#@: ");
 }
 
@@ -327,14 +321,6 @@ hub_same(const struct hub *a, const struct hub *b)
 	return strcasecmp(a->host, b->host) == 0;
 }
 
-static void
-free_secret(char *s)
-{
-	if (s)
-		OPENSSL_cleanse(s, strlen(s));
-	free(s);
-}
-
 void
 hub_close(struct hub *h)
 {
@@ -345,8 +331,8 @@ hub_close(struct hub *h)
 	free(h->host);
 	free(h->name);
 	free(h->policy);
-	free_secret(h->key);
-	free_secret(h->token);
+	secret_free(h->key);
+	secret_free(h->token);
 	free(h->from);
 	free(h);
 }
@@ -360,7 +346,7 @@ sign_token(struct hub *h, struct err *e)
 	struct buf b = BUF_INIT;
 
 	h->token_ends = (long)time(NULL) + TOKEN_SECONDS;
-	free_secret(h->token);
+	secret_free(h->token);
 	h->token = NULL;
 	if (sign_hub(&b, h->host, h->key, h->policy, h->token_ends) != 0) {
 		buf_wipe(&b);

@@ -3,8 +3,8 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "monotonic.h"
 #include "msg.h"
 
 /* Operations a second that the smallest hub permits (CONTRACT Annex A): no
@@ -54,15 +54,6 @@ struct pace {
 	double began, mark; /* when the count began, what it was then */
 	int complaints;
 };
-
-static double
-monotonic(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 struct pace *
 pace_new(double rate)

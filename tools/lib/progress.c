@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "monotonic.h"
 #include "msg.h"
 
 static enum { NONE, BAR, JSON } mode;
@@ -19,15 +19,6 @@ static bool is_clock;
 static char word[32];
 static double (*expected)(void *ctx);
 static void *expected_ctx;
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 void
 progress_mode(const char *m)
@@ -116,7 +107,7 @@ show_bar(double elapsed, double rate)
 static void
 show(bool last)
 {
-	double t = now(), elapsed = t - began;
+	double t = monotonic(), elapsed = t - began;
 	double rate = elapsed > 0 ? (double)done / elapsed : 0;
 
 	if (mode == NONE || !what)
@@ -150,7 +141,7 @@ progress_begin(const char *name, long count)
 	total = count;
 	done = 0;
 	throttled = 0;
-	began = shown = now();
+	began = shown = monotonic();
 }
 
 void

@@ -10,6 +10,7 @@
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "msg.h"
 
@@ -187,4 +188,12 @@ sign_jwt(struct buf *jwt, struct span pem, const char *url, const char *client,
 	EVP_PKEY_free(key);
 	X509_free(cert);
 	return rc;
+}
+
+void
+secret_free(char *text)
+{
+	if (text)
+		OPENSSL_cleanse(text, strlen(text));
+	free(text);
 }

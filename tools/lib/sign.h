@@ -25,6 +25,9 @@ int sign_jwt(struct buf *jwt, struct span pem, const char *url,
 /* One part of "A=b;C=d=", name without case; malloc'd, NULL when absent. */
 char *sign_part(const char *connection_string, const char *name);
 
+/* OPENSSL_cleanse(), then free(); NULL is fine. */
+void secret_free(char *text);
+
 /* Base64 to bytes, appended; -1 if it is not strict base64. */
 int sign_unbase64(struct buf *into, const char *text);
 

@@ -8,7 +8,7 @@
 #include <jv.h>
 #include <stdbool.h>
 
-#define HUB_TYPE "Microsoft.Devices/IotHubs"
+#include "arm.h" /* HUB_TYPE */
 
 /* Reads a template from path (NULL: stdin) by doc_read and checks it: an
  * object with a resources array; {"template": {...}}, as exportTemplate
