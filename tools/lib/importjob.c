@@ -8,6 +8,7 @@
 #include "configurations.h"
 #include "converge.h"
 #include "idset.h"
+#include "joblog.h"
 #include "progress.h"
 #include "via.h"
 
@@ -320,7 +321,7 @@ say(struct importjob *j, uint32_t i, const char *code, const char *text)
 
 /* No record fits. */
 static void
-leave(struct importjob *j, const struct job_error *error, const char *code)
+leave(struct importjob *j, const struct joblog_error *error, const char *code)
 {
 	struct outcome o = { .id = error->id,
 		.module = error->module,
@@ -335,7 +336,7 @@ leave(struct importjob *j, const struct job_error *error, const char *code)
 /* The record that an error is about, or LEDGER_NONE; a line that could not be
  * read is quoted. */
 static uint32_t
-find(struct importjob *j, const struct job_error *error)
+find(struct importjob *j, const struct joblog_error *error)
 {
 	struct record rec = { 0 };
 	uint32_t i = LEDGER_NONE;
@@ -353,7 +354,7 @@ find(struct importjob *j, const struct job_error *error)
 }
 
 static void
-code_of(const struct job_error *error, char code[64])
+code_of(const struct joblog_error *error, char code[64])
 {
 	if (error->name && *error->name)
 		(void)snprintf(code, 64, "%s", error->name);
@@ -364,7 +365,7 @@ code_of(const struct job_error *error, char code[64])
 }
 
 static void
-take_error(void *ctx, const struct job_error *error)
+take_error(void *ctx, const struct joblog_error *error)
 {
 	struct importjob *j = ctx;
 	struct ledger *g = j->l->ledger;
@@ -663,7 +664,8 @@ read_log(struct importjob *j, const char *name)
 	struct err e;
 	bool found = false;
 
-	if (job_errors(j->job, name, take_error, j, &found, &e) == 0)
+	if (joblog_read(j->storage, job_container(j->job), name, take_error, j,
+		&found, &e) == 0)
 		return found;
 	warn_err(&e);
 	return false;
@@ -914,7 +916,7 @@ importjob_round(struct importjob *j, int round)
  */
 
 static void
-take_configuration_error(void *ctx, const struct job_error *error)
+take_configuration_error(void *ctx, const struct joblog_error *error)
 {
 	struct importjob *j = ctx;
 	char code[64];
@@ -984,8 +986,9 @@ importjob_configurations(struct importjob *j)
 		note(
 		    "'%s': configurations by calls, then", hub_name(j->l->hub));
 	}
-	if (has_ended(j) && job_errors(j->job, JOB_CONFIGURATION_ERRORS,
-				take_configuration_error, j, &found, &e))
+	if (has_ended(j) &&
+	    joblog_read(j->storage, job_container(j->job),
+		JOBLOG_CONFIGURATIONS, take_configuration_error, j, &found, &e))
 		warn_err(&e);
 	if (j->unjoined)
 		warn(hub_name(j->l->hub),

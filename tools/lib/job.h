@@ -104,24 +104,4 @@ void job_beat(struct job *j);
  */
 void job_close(struct job *j, bool done);
 
-/* One line of importErrors.log or importConfigErrors.log (CONTRACT 16.4).
- * All borrowed; NULL where the line does not say. */
-struct job_error {
-	const char *id, *module, *configuration;
-	long code;        /* 409001; 0: none */
-	const char *name; /* "DeviceAlreadyExists", "" if unknown */
-	const char *text; /* as the service says, a quoted line cut out */
-	const char *line; /* the beginning of the line that it could not read,
-			   * where it quotes one; it may hold keys */
-};
-typedef void job_said(void *ctx, const struct job_error *error);
-/* Each line of a log.  The blob is the one that job_spec.output named or, where
- * a hub does not heed that, importErrors.log; no blob at all: no errors.
- * *found is false then. */
-int job_errors(struct job *j, const char *blob, job_said *said, void *ctx,
-    bool *found, struct err *e);
-/* The log of configurations has a fixed name: it is removed before a round
- * begins. */
-#define JOB_CONFIGURATION_ERRORS "importConfigErrors.log"
-
 #endif
