@@ -89,6 +89,17 @@ struct diff {
 	bool reported;             /* its reported properties differ */
 };
 
+/* May it be without managedBy, as an export by a job is (CONTRACT 16.3)? */
+static bool
+is_mute(const struct side *s)
+{
+	if (!s->live)
+		return true;
+	if (via && strcmp(via, "auto") != 0)
+		return strcmp(via, "job") == 0;
+	return getenv("STORAGE_ACCT_CONN_STRING") != NULL;
+}
+
 static void
 on_difference(void *ctx, enum entry_part part, const char *pointer,
     struct span a, struct span b)
@@ -97,6 +108,11 @@ on_difference(void *ctx, enum entry_part part, const char *pointer,
 
 	if (part == REPORTED && !reported) {
 		d->reported = true;
+		return;
+	}
+	if (part == MANAGED && ((!a.at && is_mute(&d->side[A])) ||
+				   (!b.at && is_mute(&d->side[B])))) {
+		d->report.unmanaged++;
 		return;
 	}
 	*d->slot |= mergeplan_flag(d->entry, part, !a.at);
