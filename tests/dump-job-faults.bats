@@ -103,12 +103,13 @@ load dumpjob
 }
 
 @test "a SAS that ends while the job runs" {
+    local ends=$((EPOCHSECONDS + 12))
     export STORAGE_ACCT_CONN_STRING
-    STORAGE_ACCT_CONN_STRING="AccountName=contosowestdata;SharedAccessSignature=$(account_sas rwdlac "$(date -u -d '+6 seconds' +%FT%TZ)")"
+    STORAGE_ACCT_CONN_STRING="AccountName=contosowestdata;SharedAccessSignature=$(account_sas rwdlac "$(date -u -d "@$ends" +%FT%TZ)")"
     job_end hold
     registry-dump --via=job -o a.txt 2>err 3>&- &
     wait_begun
-    sleep 6
+    while [ "$EPOCHSECONDS" -le "$ends" ]; do sleep 0.2; done
     job_end release
     ended $!
     [ "$status" -eq 6 ]

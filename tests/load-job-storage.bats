@@ -117,6 +117,11 @@ until_said() {
     local kept
     kept=$(container_names)
     lists "$kept" | grep -q '^devices-0-'
+    # Fresh, and nobody's without a key.
+    [[ $kept =~ ^hubpipe-[0-9a-f]{16}$ ]]
+    to_sim -o body -w '%{http_code}\n' "https://contosowestdata.blob.core.windows.net/$kept/$(lists "$kept" | grep ^devices-0-)" >code
+    grep -qv 200 code
+    [ -z "$(grep symmetricKey body)" ]
     grep -qF "$(sas a)" <(blob GET "$kept" "$(lists "$kept" | grep ^devices-0-)")
     expect_status 0 by_job <f.txt
     has_not 'goes on with' 'removed from'

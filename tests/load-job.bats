@@ -140,6 +140,13 @@ load loadjob
         '"configurationId":"base","tried":"import","code":"applied"' \
         '"configurationId":"layer","tried":"update","code":"equal"'
     [ "$(jobs completed)" -eq 4 ]
+    # Base deployments before layered ones.
+    HUB=$HUB-2
+    make_hub "$HUB"
+    expect_status 0 by_job --container=conf --keep-blobs --configurations=good.txt <f.txt
+    blob GET conf "$(lists conf | grep ^configurations-)" | jq -r '[.Id, .importMode] | join(" ")' >order
+    [ "$(tr '\n' ';' <order)" = "base createOrUpdate;dev createOrUpdate;layer createOrUpdate;" ]
+    lists conf | grep -q '^importConfigErrors.log'
     expect_status 0 by_job -n --configurations=good.txt <f.txt
     has '{"step":"import configurations","records":3,"calls":3}'
 }
@@ -532,16 +539,16 @@ host=*.blob.core.windows.net,method=HEAD,path=*Errors*,count=0,do=status:404,cod
 }
 
 @test "the signature of the container ends while the job runs" {
-    local uri
+    local uri ends=$((EPOCHSECONDS + 8))
     fleet 40 >f.txt
     make_container short
-    uri=$(container short racwdl "$(date -u -d '+3 seconds' +%FT%TZ)")
+    uri=$(container short racwdl "$(date -u -d "@$ends" +%FT%TZ)")
     knob hold
     STORAGE_ACCT_CONN_STRING="BlobEndpoint=https://contosowestdata.blob.core.windows.net;SharedAccessSignature=${uri#*\?}" \
         by_job --container=short <f.txt >out 2>err &
     BACK=$!
     await_job
-    sleep 3
+    while [ "$EPOCHSECONDS" -le "$ends" ]; do sleep 0.2; done
     knob release
     wait "$BACK"
     cat err

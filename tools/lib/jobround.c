@@ -7,6 +7,7 @@
 
 #include "interrupt.h"
 #include "joblog.h"
+#include "monotonic.h"
 #include "progress.h"
 
 enum {
@@ -80,20 +81,11 @@ add_remedy(const struct job *j, struct err *e)
 	    storage_account(j->storage));
 }
 
-static double
-wall(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* A tenth of what has passed so far: soon noticed, and few calls. */
 static double
 honest_wait(double since, double least, double most)
 {
-	double wait = (wall() - since) / 10;
+	double wait = (monotonic() - since) / 10;
 
 	return wait < least ? least : wait > most ? most : wait;
 }
@@ -140,7 +132,7 @@ static int
 create_patiently(
     struct job *j, const struct job_spec *spec, char code[64], struct err *e)
 {
-	double since = wall();
+	double since = monotonic();
 	bool doubt = false, said = false, rights = false;
 	char *other;
 	int rc, lost = 0;
@@ -173,7 +165,7 @@ create_patiently(
 		} else if (!strcmp(code, "BlobContainerValidationError") &&
 			   storage_by_identity(j->storage) &&
 			   strstr(e->text, "Unauthorized") &&
-			   wall() - since < RIGHTS_SECONDS) {
+			   monotonic() - since < RIGHTS_SECONDS) {
 			if (!rights)
 				note("'%s': a role that was just given counts "
 				     "after half a minute: trying for %d s",
@@ -240,7 +232,7 @@ say_end(struct job *j, struct err *e)
 int
 job_wait(struct job *j, const char *what, long total, struct err *e)
 {
-	double since = wall();
+	double since = monotonic();
 	long shown = 0;
 	int rc = 0;
 
@@ -251,7 +243,7 @@ job_wait(struct job *j, const char *what, long total, struct err *e)
 
 		rc = job_look(j, NULL, e);
 		/* It may not be seen at once. */
-		if (rc != 0 && *j->id && wall() - since < YOUNG_SECONDS &&
+		if (rc != 0 && *j->id && monotonic() - since < YOUNG_SECONDS &&
 		    strstr(e->text, "does not know")) {
 			rc = 0;
 			j->state = JOB_RUNNING;
@@ -266,8 +258,8 @@ job_wait(struct job *j, const char *what, long total, struct err *e)
 			break;
 		job_beat(j);
 		/* hub-sim's are soon over; this costs the service ten looks. */
-		pause_for(j,
-		    honest_wait(since, wall() - since < 0.5 ? 0.05 : 0.25, 30));
+		pause_for(j, honest_wait(since,
+				 monotonic() - since < 0.5 ? 0.05 : 0.25, 30));
 		if (interrupt_seen())
 			rc = job_interrupt(j, e);
 	}

@@ -813,6 +813,8 @@ join_scopes(struct load_plan *p, struct parent *all)
 	all->scope = scopes.at;
 }
 
+/* One by one: no twin in a query has a scope, and the query may still show the
+ * device that had the id before (CONTRACT 13, 14). */
 int
 load_read_scopes(
     struct load_plan *p, struct hub *hub, struct http *http, struct err *e)

@@ -46,6 +46,7 @@ enum {
 	LOAD_KNOWN = 2048,        /* its identity was written by this run */
 	LOAD_OURS = 4096,         /* we have written it, as its mode permits */
 	LOAD_IS_MANAGED = 8192,   /* a module with managedBy */
+	LOAD_FLAGS = 16383,       /* all of these */
 };
 
 struct load_rules {

@@ -1,0 +1,226 @@
+/* importlines.c: which records go into the file of an import job, and as what
+ * line; see importroom.h. */
+#include "importroom.h"
+
+/* What goes into the file of each round, in this order. */
+const enum load_step import_order[IMPORTJOB_ROUNDS][LOAD_STEPS] = {
+	{ LOAD_DELETE_DEVICES, LOAD_DELETE_MODULES, LOAD_EDGE, LOAD_DEVICES,
+	    LOAD_MODULES, LOAD_TWINS, LOAD_STEPS },
+	{ LOAD_DEVICES, LOAD_PARENTS, LOAD_MODULES, LOAD_CLOSE, LOAD_STEPS },
+};
+
+static bool
+is_twin(const struct ledger_entry *e)
+{
+	return e->mode == RECORD_UPDATE_TWIN ||
+	       e->mode == RECORD_UPDATE_TWIN_IF_MATCH;
+}
+
+/* The step that a record of this round's file is in. */
+enum load_step
+import_step(const struct importjob *j, const struct ledger_entry *e)
+{
+	if (load_deletes(e))
+		return e->flags & LOAD_IS_MODULE ? LOAD_DELETE_MODULES
+						 : LOAD_DELETE_DEVICES;
+	if (is_twin(e))
+		return LOAD_TWINS;
+	if (e->flags & LOAD_IS_MODULE)
+		return LOAD_MODULES;
+	if (j->round == 0)
+		return e->flags & LOAD_IS_EDGE ? LOAD_EDGE : LOAD_DEVICES;
+	if (e->flags & LOAD_LOCKED)
+		return LOAD_CLOSE;
+	return e->flags & LOAD_IS_EDGE ? LOAD_PARENTS : LOAD_DEVICES;
+}
+
+/* A module of a device that is open only until its modules are there. */
+bool
+import_is_hasty(struct ledger *g, const struct ledger_entry *e)
+{
+	return e->flags & LOAD_IS_MODULE && e->device != LEDGER_NONE &&
+	       !load_deletes(e) && ledger_at(g, e->device)->flags & LOAD_LOCKED;
+}
+
+static bool
+stands(const struct importjob *j, uint32_t device)
+{
+	const struct ledger_entry *d;
+
+	if (device == LEDGER_NONE)
+		return true;
+	d = ledger_at(j->l->ledger, device);
+	if (d->flags & LOAD_LOCKED && j->round > 0)
+		return false; /* calls see how it stands */
+	return d->flags & SENT || d->state == LEDGER_HELD ||
+	       d->state == LEDGER_APPLIED || d->state == LEDGER_EQUAL;
+}
+
+/* May it be in this round's file, as far as the others are concerned? */
+static bool
+fits(const struct importjob *j, uint32_t i, enum load_step step)
+{
+	struct load_plan *p = j->l->plan;
+	const struct ledger_entry *e;
+	bool hopeless;
+
+	if (!load_takes_part(p, i, step) ||
+	    (!j->unmade && load_orphan(p, i, step)))
+		return false;
+	e = ledger_at(j->l->ledger, i);
+	if (import_step(j, e) != step)
+		return false;
+	switch (step) {
+	case LOAD_MODULES:
+		return stands(j, e->device);
+	case LOAD_DEVICES:
+		/* Without its parent only one that is closed later on. */
+		if (j->round == 0)
+			return e->parent == LEDGER_NONE ||
+			       e->flags & LOAD_LOCKED;
+		/* fall through */
+	case LOAD_PARENTS:
+		return j->unmade || !load_obstacle(p, i, step, &hopeless);
+	case LOAD_CLOSE:
+		return !(e->flags & WAITS);
+	default:
+		return true;
+	}
+}
+
+/* A twin of which the record says one half: whether a job leaves the other as
+ * it is, is not known. */
+static bool
+half_a_twin(const struct json *j)
+{
+	struct span properties = entry_member(j, "properties");
+	bool tags = entry_member(j, "tags").at;
+	bool desired = entry_path(properties, "desired", NULL).at;
+
+	return tags != desired;
+}
+
+/*
+ * The mode of its line; false: it does not go by job.  A line that could make
+ * new keys for one that is there, or take away what the record does not speak
+ * of, goes as "create": one that is there already is then looked at.
+ */
+static bool
+line_mode(const struct importjob *j, const struct record *rec,
+    enum load_step step, enum entry_form form, enum record_mode *mode)
+{
+	const char *code;
+	struct err e;
+	bool keys, create;
+
+	*mode = rec->mode;
+	create =
+	    rec->mode == RECORD_CREATE || rec->mode == RECORD_CREATE_OR_UPDATE;
+	if (j->careful) {
+		*mode = RECORD_CREATE;
+		return create && step != LOAD_PARENTS && step != LOAD_CLOSE;
+	}
+	if (step == LOAD_DELETE_DEVICES || step == LOAD_DELETE_MODULES)
+		return true;
+	if (step == LOAD_TWINS)
+		return !half_a_twin(&rec->json);
+	keys = entry_check(rec, false, &code, &e) == 0;
+	if (step == LOAD_PARENTS || step == LOAD_CLOSE) {
+		/* Its own mode was obeyed when it was made. */
+		*mode = RECORD_CREATE_OR_UPDATE;
+		return keys && !half_a_twin(&rec->json);
+	}
+	if (keys && !half_a_twin(&rec->json) && form == ENTRY_FULL)
+		return true;
+	*mode = RECORD_CREATE;
+	return create;
+}
+
+void
+import_record(
+    struct importjob *j, uint32_t i, struct buf *line, struct record *rec)
+{
+	struct err e;
+
+	ledger_text(j->l->ledger, i, line);
+	if (record_read(buf_peek(line), rec, &e))
+		bug("a record that was read before is none: %s", e.text);
+}
+
+/* Marks what goes into this round's file. */
+void
+import_choose(struct importjob *j)
+{
+	struct ledger *g = j->l->ledger;
+	struct buf line = BUF_INIT;
+	struct record rec = { 0 };
+	enum record_mode mode;
+	uint32_t device;
+
+	j->sent = j->orphans = 0;
+	for (uint32_t i = 0; i < g->count && j->round > 0; i++) {
+		const struct ledger_entry *e = ledger_at(g, i);
+
+		if (import_is_hasty(g, e) && e->state < LEDGER_HELD)
+			ledger_edit(g, e->device)->flags |= WAITS;
+	}
+	for (const enum load_step *s = import_order[j->round]; *s != LOAD_STEPS;
+	     s++)
+		for (uint32_t i = 0; i < g->count; i++) {
+			if (!fits(j, i, *s))
+				continue;
+			import_record(j, i, &line, &rec);
+			if (!line_mode(j, &rec, *s,
+				load_form(j->l->plan, i, *s), &mode))
+				continue;
+			ledger_edit(g, i)->flags |= SENT;
+			j->sent++;
+			if (*s != LOAD_MODULES && *s != LOAD_DELETE_MODULES)
+				continue;
+			device = ledger_at(g, i)->device;
+			if (device == LEDGER_NONE)
+				j->orphans++;
+			else
+				ledger_edit(g, device)->flags |= MANY;
+		}
+	for (uint32_t i = 0; i < g->count && j->round > 0; i++)
+		if (ledger_at(g, i)->flags & WAITS)
+			ledger_edit(g, i)->flags &= ~(uint32_t)WAITS;
+	record_free(&rec);
+	buf_wipe(&line);
+}
+
+/* The file, piece by piece.  A line must not hold what some reader takes for
+ * its end; outside of strings \r is white space. */
+int
+import_write(struct importjob *j, struct blob_writer *to, struct err *e)
+{
+	struct ledger *g = j->l->ledger;
+	struct buf text = BUF_INIT, line = BUF_INIT;
+	struct record rec = { 0 };
+	enum record_mode mode;
+	int rc = 0;
+
+	for (const enum load_step *s = import_order[j->round];
+	     *s != LOAD_STEPS && !rc; s++)
+		for (uint32_t i = 0; i < g->count && !rc; i++) {
+			enum entry_form form;
+
+			if (!(ledger_at(g, i)->flags & SENT) ||
+			    import_step(j, ledger_at(g, i)) != *s)
+				continue;
+			import_record(j, i, &text, &rec);
+			form = load_form(j->l->plan, i, *s);
+			(void)line_mode(j, &rec, *s, form, &mode);
+			buf_clear(&line);
+			entry_bulk(&rec.json, mode, form,
+			    load_scope(j->l->plan, i), &line);
+			buf_one_line(&line);
+			buf_char(&line, '\n');
+			rc = blob_write_add(to, buf_peek(&line), e);
+		}
+	record_free(&rec);
+	buf_wipe(&text);
+	buf_wipe(&line);
+	return rc;
+}
