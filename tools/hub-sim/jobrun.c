@@ -326,8 +326,8 @@ export_some(struct visit *v, struct run *r, const struct line_form *form,
 	while (sim_step(v->s, q) == SQLITE_ROW) {
 		row_read(q, &row);
 		line_write(v, form, &row, out);
-		(void)snprintf(r->last, sizeof r->last, "%.*s", (int)row.id.len,
-		    row.id.at);
+		memcpy(r->last, row.id.at, row.id.len);
+		r->last[row.id.len] = '\0';
 		r->seq = row.seq;
 		n++;
 	}

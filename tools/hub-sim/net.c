@@ -55,7 +55,7 @@ struct conn {
 	bool close_after, cut_after;
 	uint32_t watched;
 	struct wire wire;
-	struct in_addr peer; /* 0.0.0.0: by IPv6 */
+	char peer[INET_ADDRSTRLEN]; /* 0.0.0.0: by IPv6 */
 	struct inbound in;
 	struct sim_reply reply;
 	struct met fault;
@@ -235,9 +235,11 @@ accept_all(struct net *n)
 		    fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 		c = xcalloc(1, sizeof *c);
 		c->wire.fd = fd;
-		c->peer = from.sin6_family == AF_INET
-			      ? ((struct sockaddr_in *)&from)->sin_addr
-			      : (struct in_addr){ 0 };
+		(void)inet_ntop(AF_INET,
+		    from.sin6_family == AF_INET
+			? &((struct sockaddr_in *)&from)->sin_addr
+			: &(struct in_addr){ 0 },
+		    c->peer, sizeof c->peer);
 		c->watched = EPOLLIN;
 		inbound_begin(&c->in);
 		c->active = n->now;
@@ -540,7 +542,7 @@ static void
 answer(struct net *n, struct conn *c)
 {
 	struct sim_request q;
-	char *host, *path, peer[INET_ADDRSTRLEN];
+	char *host, *path;
 
 	n->sim->requests++;
 	if (c->in.refused) {
@@ -548,7 +550,7 @@ answer(struct net *n, struct conn *c)
 	} else {
 		q = inbound_request(&c->in, &host, &path);
 		q.tls = c->wire.ssl != NULL;
-		q.peer = inet_ntop(AF_INET, &c->peer, peer, sizeof peer);
+		q.peer = c->peer;
 		if (!is_prevented(n, c, &q))
 			sim_route(n->sim, &q, &c->reply);
 		if (n->record && fault_room(&q) != ROOM_CONTROL)

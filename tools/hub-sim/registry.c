@@ -354,8 +354,10 @@ count_devices(struct visit *v, struct refusal *f)
 	if (visit_allowed(v, "RegistryRead", f))
 		return -1;
 	q = sim_sql(v->s,
-	    "SELECT count(*), total(disabled) FROM registry WHERE hub = ? "
-	    "AND module = ''");
+	    "SELECT (SELECT count(*) FROM registry WHERE hub = ?1) - "
+	    "(SELECT count(*) FROM registry WHERE hub = ?1 AND module > ''), "
+	    "(SELECT count(*) FROM registry WHERE hub = ?1 AND disabled = 1 "
+	    "AND module = '')");
 	sim_bind(q, 1, v->hub.name);
 	if (sim_step(v->s, q) == SQLITE_ROW) {
 		all = sqlite3_column_int64(q, 0);
