@@ -18,7 +18,7 @@ struct export
 	struct storage *storage;
 	struct job *job;
 	long total; /* devices that the hub counts; -1 */
-	struct buf line, device;
+	struct buf line, device, properties;
 	long astray;  /* modules that do not follow their device */
 	bool began;   /* a record came */
 	bool stamped; /* with $version */
@@ -101,25 +101,27 @@ put(struct buf *line, struct span name, struct span value)
 
 /* desired and reported, without what a dump by calls does not have either. */
 static void
-put_properties(struct buf *line, struct span name, struct span value)
+put_properties(struct export *x, struct span name, struct span value)
 {
 	static const char *const sections[] = { "desired", "reported" };
-	struct buf all = BUF_INIT;
+	struct buf *all = &x->properties;
 
+	buf_clear(all);
 	for (int i = 0; i < 2; i++) {
 		struct span s = entry_path(value, sections[i], NULL);
 
 		if (!s.at)
 			continue;
-		buf_printf(&all, "%s\"%s\":", all.len ? "," : "{", sections[i]);
-		entry_plain(s, &all);
+		buf_text(all, all->len ? ",\"" : "{\"");
+		buf_text(all, sections[i]);
+		buf_text(all, "\":");
+		entry_plain(s, all);
 	}
-	if (all.len) {
-		buf_char(&all, '}');
-		value = buf_peek(&all);
+	if (all->len) {
+		buf_char(all, '}');
+		value = buf_peek(all);
 	}
-	put(line, name, value);
-	buf_free(&all);
+	put(&x->line, name, value);
 }
 
 static void
@@ -135,7 +137,7 @@ put_member(struct export *x, const struct json_member *m, bool module)
 	else if (json_name_is(m, "authentication") && x->want->exclude_keys)
 		put(&x->line, m->name, span_of("null"));
 	else if (json_name_is(m, "properties") && !x->want->metadata)
-		put_properties(&x->line, m->name, m->value);
+		put_properties(x, m->name, m->value);
 	else
 		put(&x->line, m->name, m->value);
 }
@@ -167,12 +169,44 @@ is_written(const struct export *x, struct span id, struct span module)
 	return is;
 }
 
+/* As the service writes them: each once, and in that order. */
+static bool
+is_in_order(const struct json *j)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < j->count; i++, at++) {
+		while (at < ORDER && !json_name_is(&j->member[i], order[at]))
+			at++;
+		if (at == ORDER)
+			return false;
+	}
+	return true;
+}
+
+static void
+put_members(struct export *x, const struct json *j, bool module)
+{
+	const struct json_member *m;
+
+	if (is_in_order(j)) {
+		for (size_t i = 0; i < j->count; i++)
+			put_member(x, &j->member[i], module);
+		return;
+	}
+	for (size_t i = 0; i < ORDER; i++)
+		if (json_find(j, order[i], &m) == 1)
+			put_member(x, m, module);
+	for (size_t i = 0; i < j->count; i++)
+		if (!is_known(&j->member[i]))
+			put_member(x, &j->member[i], module);
+}
+
 static void
 write_record(struct export *x, const struct json *j)
 {
 	struct span id = entry_member(j, "id"),
 		    module = entry_member(j, "moduleId");
-	const struct json_member *m;
 	bool known;
 
 	if (!module.at && x->want->device)
@@ -195,12 +229,7 @@ write_record(struct export *x, const struct json *j)
 			.at != NULL;
 	if (known)
 		return;
-	for (size_t i = 0; i < ORDER; i++)
-		if (json_find(j, order[i], &m) == 1)
-			put_member(x, m, module.at != NULL);
-	for (size_t i = 0; i < j->count; i++)
-		if (!is_known(&j->member[i]))
-			put_member(x, &j->member[i], module.at != NULL);
+	put_members(x, j, module.at != NULL);
 	/* As calls say of $edgeAgent and $edgeHub. */
 	if (module.len > 2 && module.at[1] == '$' &&
 	    !entry_member(j, "managedBy").at)
@@ -407,6 +436,7 @@ exportjob_read(struct hub *hub, struct http *http,
 	}
 	storage_close(x.storage);
 	buf_wipe(&x.line);
+	buf_wipe(&x.properties);
 	buf_free(&x.device);
 	return done;
 }
