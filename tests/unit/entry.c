@@ -128,13 +128,13 @@ test_locked(void)
 	struct buf b = BUF_INIT;
 
 	read_record("{\"id\":\"d\",\"status\":\"disabled\"," KEYS "}");
-	entry_bulk(&rec.json, RECORD_CREATE, ENTRY_LOCKED, NULL, &b);
+	entry_bulk(rec.json.text, RECORD_CREATE, ENTRY_LOCKED, NULL, &b);
 	check(!strstr(b.at, "QUJD") && !strstr(b.at, "REVG") &&
 		  strstr(b.at, "\"status\":\"enabled\"") &&
 		  strstr(b.at, "\"importMode\":\"create\""),
 	    "locked: enabled, without the keys of the record");
 	buf_free(&b);
-	entry_bulk(&rec.json, RECORD_DELETE, ENTRY_FULL, NULL, &b);
+	entry_bulk(rec.json.text, RECORD_DELETE, ENTRY_FULL, NULL, &b);
 	check(!strstr(b.at, "QUJD"), "what deletes sends no keys");
 	buf_free(&b);
 }

@@ -405,56 +405,54 @@ test_jv(void)
 	    "SHA-256");
 }
 
-/* What is listed without checks is what a scan lists, wherever quotes and
+/* What is walked without checks is what a scan lists, wherever quotes and
  * brackets stand in the blocks that are looked at. */
 static void
-test_list(void)
+test_walk(void)
 {
 	static const char *const ends[] = { "{}", "[[],{}]", "\"}\"", "[\"]\"]",
 		"{\"a\\\\\":\"\\\"}{][\\\\\\\"\",\"b\":[{\"c\":\"\\\\]\"}]}",
 		"[1,{\"x\":[{\"y\":[true,null]}],\"z\":\"\u00fc\"}]" };
-	struct json a = { .count = 0 }, b = { .count = 0 };
+	struct json a = { .count = 0 };
 	struct json_fault fault;
 	struct buf text = BUF_INIT;
+	struct span name, value;
+	struct json_walk w;
 	bool good = true;
 
 	for (size_t i = 0; i < 1200; i++) {
+		size_t n = 0;
+
 		buf_clear(&text);
 		buf_printf(&text,
 		    " { \"in\" : {\"%*s\":%s},\"q\":%s , \"%*s\\\\\":-1.5 } ",
 		    (int)(i / 6), "", ends[i % 6], ends[i % 6], (int)(i / 6),
 		    "\\\"");
-		good &= json_scan(buf_peek(&text), &a, &fault) == 0;
-		json_list(buf_peek(&text), &b);
-		good &= a.count == 3 && b.count == 3 && a.kind == b.kind &&
-			a.text.at == b.text.at && a.text.len == b.text.len;
-		for (size_t k = 0; good && k < 3; k++) {
-			const struct json_member *x = &a.member[k],
-						 *y = &b.member[k];
-
-			good &= x->name.at == y->name.at &&
-				x->name.len == y->name.len &&
-				x->value.at == y->value.at &&
-				x->value.len == y->value.len &&
-				x->kind == y->kind && x->escaped == y->escaped;
-		}
+		good &= json_scan(buf_peek(&text), &a, &fault) == 0 &&
+			a.count == 3 && json_walk(&w, buf_peek(&text));
+		for (; good && json_next(&w, &name, &value); n++)
+			good &= n < 3 && a.member[n].name.at == name.at &&
+				a.member[n].name.len == name.len &&
+				a.member[n].value.at == value.at &&
+				a.member[n].value.len == value.len;
+		good &= n == 3;
 	}
-	check(good, "a list without checks is that of a scan");
-	json_list(span_of("[1, [2]]"), &b);
-	check(b.count == 2 && span_is(b.member[1].value, "[2]"),
-	    "of an array too");
-	json_list(span_of(" 1.5 "), &b);
-	check(b.count == 0 && b.kind == JSON_NUMBER && span_is(b.text, "1.5"),
+	check(good, "a walk without checks meets what a scan lists");
+	good = json_walk(&w, span_of(" [1, [2]]")) && !w.object;
+	good = good && json_next(&w, &name, &value) &&
+	       json_next(&w, &name, &value) && span_is(value, "[2]") &&
+	       !name.len && !json_next(&w, &name, &value);
+	check(good, "of an array too");
+	check(!json_walk(&w, span_of(" 1.5 ")) && !json_walk(&w, span_of(" ")),
 	    "and of neither");
 	json_free(&a);
-	json_free(&b);
 	buf_free(&text);
 }
 
 int
 main(void)
 {
-	test_list();
+	test_walk();
 	test_grammar();
 	test_blocks();
 	test_find();

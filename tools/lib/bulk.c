@@ -20,7 +20,6 @@ struct bulk {
 	bulk_denied *denied;
 	void *ctx;
 	struct call *next; /* being filled, or NULL */
-	struct json list;  /* of the record at hand */
 	size_t last;       /* the length of the call before */
 };
 
@@ -230,8 +229,7 @@ bulk_open(struct hub *hub, struct http *http, struct pace *pace,
 {
 	struct bulk *b = xcalloc(1, sizeof *b);
 
-	*b = (struct bulk){ hub, http, pace, said, denied, ctx, NULL,
-		{ .count = 0 }, 0 };
+	*b = (struct bulk){ hub, http, pace, said, denied, ctx, NULL, 0 };
 	return b;
 }
 
@@ -282,11 +280,10 @@ bulk_add(struct bulk *b, struct span record, const uint64_t key[2],
 	if (!c) {
 		c = b->next = xcalloc(1, sizeof *c);
 		c->b = b;
-		buf_reserve(&c->body, b->last);
+		buf_reserve(&c->body, b->last + b->last / 8);
 	}
 	buf_char(&c->body, c->count ? ',' : '[');
-	json_list(record, &b->list);
-	entry_bulk(&b->list, mode, form, scope, &c->body);
+	entry_bulk(record, mode, form, scope, &c->body);
 	memcpy(c->entry[c->count].key, key, sizeof c->entry->key);
 	c->entry[c->count++].tag = tag;
 	if (c->count >= fill_to(b) || c->body.len > BYTES)
@@ -299,6 +296,5 @@ bulk_close(struct bulk *b)
 	if (b->next)
 		buf_wipe(&b->next->body);
 	free(b->next);
-	json_free(&b->list);
 	free(b);
 }

@@ -32,11 +32,20 @@ entry_path(struct span text, const char *a, const char *b)
 	return value;
 }
 
-static void
-member_edit(
-    struct json_edit *edits, size_t *n, const char *name, struct span value)
+/* The same of a member of j, where it may have been listed. */
+static struct span
+inner(const struct json *j, const char *name, const char *a, const char *b)
 {
-	edits[(*n)++] = (struct json_edit){ name, value };
+	const struct json_member *m;
+
+	if (json_find(j, name, &m) != 1)
+		return (struct span){ NULL, 0 };
+	if (j->levels < JSON_LEVELS)
+		return entry_path(m->value, a, b);
+	if (json_find_in(j, m, a, &m) != 1 ||
+	    (b && json_find_in(j, m, b, &m) != 1) || m->kind == JSON_NULL)
+		return (struct span){ NULL, 0 };
+	return m->value;
 }
 
 static bool
@@ -92,23 +101,6 @@ entry_plain(struct span section, struct buf *into)
 		buf_span(into, section);
 }
 
-/* Has a section nothing but what the service adds? */
-static bool
-is_empty(struct span section)
-{
-	struct span name, value;
-	struct json_walk w;
-
-	if (!section.at)
-		return true;
-	if (!json_walk(&w, section) || !w.object)
-		return false;
-	while (json_next(&w, &name, &value))
-		if (!is_service_made(name))
-			return false;
-	return true;
-}
-
 bool
 entry_has_identity(const struct record *rec)
 {
@@ -137,10 +129,12 @@ static int
 check_keys(
     const struct record *rec, bool generate, const char **code, struct err *e)
 {
-	struct span auth = entry_member(&rec->json, "authentication");
-	struct span keys = entry_path(auth, "symmetricKey", NULL), type;
-	bool first = has_text(entry_path(keys, "primaryKey", NULL));
-	bool second = has_text(entry_path(keys, "secondaryKey", NULL));
+	const struct json *j = &rec->json;
+	struct span auth = entry_member(j, "authentication"), type;
+	bool first =
+	    has_text(inner(j, "authentication", "symmetricKey", "primaryKey"));
+	bool second = has_text(
+	    inner(j, "authentication", "symmetricKey", "secondaryKey"));
 
 	if (auth.at && *auth.at != '{') {
 		*code = "NoKeys";
@@ -305,29 +299,28 @@ throwaway(struct buf *into)
 	OPENSSL_cleanse(key, sizeof key);
 }
 
-/* properties with plain sections. */
-static void
-plain_properties(struct span properties, struct buf *into)
+/* What begins at text is properties: with plain sections.  Gives the place
+ * behind it. */
+static const char *
+add_properties(struct span text, struct buf *into)
 {
-	const char *from = properties.at; /* copied up to here */
-	struct span name, value;
+	const char *from = text.at; /* copied up to here */
+	struct span name;
 	struct json_walk w;
 
-	if (!json_walk(&w, properties) || !w.object) {
-		buf_span(into, properties);
-		return;
-	}
+	(void)json_walk(&w, text);
 	while (json_next_name(&w, &name)) {
-		value = (struct span){ w.p, (size_t)(w.end - w.p) };
 		if (*w.p == '{' && (json_string_is(name, "desired") ||
 				       json_string_is(name, "reported"))) {
 			buf_add(into, from, (size_t)(w.p - from));
-			w.p = from = add_plain(value, into);
+			w.p = from = add_plain(
+			    (struct span){ w.p, (size_t)(w.end - w.p) }, into);
 		} else {
 			json_skip(&w);
 		}
 	}
-	buf_add(into, from, (size_t)(w.end - from));
+	buf_add(into, from, (size_t)(w.p + 1 - from));
+	return w.p + 1;
 }
 
 /* own: the first; list: all. */
@@ -349,61 +342,92 @@ scope_texts(const char *scope, struct buf *own, struct buf *list)
 	buf_char(list, ']');
 }
 
-void
-entry_bulk(const struct json *record, enum record_mode mode,
-    enum entry_form form, const char *scope, struct buf *into)
+/* Which members of the record are not sent, or not as they are: a bit each. */
+static unsigned
+left_out(enum record_mode mode, enum entry_form form)
 {
-	const struct span none = { NULL, 0 };
-	struct span properties = entry_member(record, "properties");
-	struct buf word = BUF_INIT, auth = BUF_INIT, own = BUF_INIT,
-		   list = BUF_INIT, plain = BUF_INIT;
-	struct json_edit edits[16];
-	size_t n = 0;
-	bool keys =
-	    mode != RECORD_UPDATE_TWIN && mode != RECORD_UPDATE_TWIN_IF_MATCH;
+	unsigned out =
+	    1u << RECORD_MODE | 1u << RECORD_SCOPE | 1u << RECORD_PARENTS;
 	bool deletes = mode == RECORD_DELETE || mode == RECORD_DELETE_IF_MATCH;
 	bool by_etag = mode == RECORD_DELETE_IF_MATCH ||
 		       mode == RECORD_UPDATE_IF_MATCH ||
 		       mode == RECORD_CREATE_OR_UPDATE_IF_MATCH ||
 		       mode == RECORD_UPDATE_TWIN_IF_MATCH;
 
-	buf_json(&word, record_mode_name(mode), strlen(record_mode_name(mode)));
-	member_edit(edits, &n, "importMode", buf_peek(&word));
-	if (form == ENTRY_LOCKED || !entry_member(record, "status").at)
-		member_edit(edits, &n, "status", span_of("\"enabled\""));
-	if (form == ENTRY_LOCKED) {
-		throwaway(&auth);
-		member_edit(edits, &n, "authentication", buf_peek(&auth));
-		member_edit(edits, &n, "statusReason", span_of(LOCK_REASON));
-	} else if (!keys || deletes) {
-		member_edit(edits, &n, "authentication", none);
-	}
-	if (!by_etag) {
-		member_edit(edits, &n, "eTag", none);
-		member_edit(edits, &n, "twinETag", none);
-	}
-	if (scope) {
-		scope_texts(scope, &own, &list);
-		member_edit(edits, &n, "deviceScope", buf_peek(&own));
-		member_edit(edits, &n, "parentScopes", buf_peek(&list));
-	} else {
-		member_edit(edits, &n, "deviceScope", none);
-		member_edit(edits, &n, "parentScopes", none);
-	}
-	if (deletes) {
-		member_edit(edits, &n, "tags", none);
-		member_edit(edits, &n, "properties", none);
-	} else if (properties.at) {
-		buf_reserve(&plain, properties.len);
-		plain_properties(properties, &plain);
-		member_edit(edits, &n, "properties", buf_peek(&plain));
-	}
-	json_splice(record, edits, n, into);
-	buf_free(&word);
-	buf_wipe(&auth);
+	if (form == ENTRY_LOCKED)
+		out |= 1u << RECORD_STATUS | 1u << RECORD_REASON |
+		       1u << RECORD_AUTHENTICATION;
+	if (deletes || mode == RECORD_UPDATE_TWIN ||
+	    mode == RECORD_UPDATE_TWIN_IF_MATCH)
+		out |= 1u << RECORD_AUTHENTICATION;
+	if (deletes)
+		out |= 1u << RECORD_TAGS | 1u << RECORD_PROPERTIES;
+	if (!by_etag)
+		out |= 1u << RECORD_ETAG | 1u << RECORD_TWIN_ETAG;
+	return out;
+}
+
+static void
+add_scope_members(const char *scope, struct buf *into)
+{
+	struct buf own = BUF_INIT, list = BUF_INIT;
+
+	scope_texts(scope, &own, &list);
+	buf_text(into, ",\"deviceScope\":");
+	buf_span(into, buf_peek(&own));
+	buf_text(into, ",\"parentScopes\":");
+	buf_span(into, buf_peek(&list));
 	buf_free(&own);
 	buf_free(&list);
-	buf_free(&plain);
+}
+
+void
+entry_bulk(struct span record, enum record_mode mode, enum entry_form form,
+    const char *scope, struct buf *into)
+{
+	unsigned out = left_out(mode, form);
+	enum record_member which = RECORD_OTHER;
+	bool status = false;
+	struct span name;
+	struct json_walk w;
+
+	buf_reserve(into, record.len + 64);
+	buf_text(into, "{\"importMode\":\"");
+	buf_text(into, record_mode_name(mode));
+	buf_char(into, '"');
+	(void)json_walk(&w, record);
+	while (json_next_name(&w, &name)) {
+		const char *value = w.p;
+
+		which = record_member_of(name, which);
+		if (which == RECORD_STATUS && *value == 'n')
+			which = RECORD_MODE; /* null is as good as absent */
+		status |= which == RECORD_STATUS;
+		if (out >> which & 1) {
+			json_skip(&w);
+			continue;
+		}
+		buf_char(into, ',');
+		if (which == RECORD_PROPERTIES && *value == '{') {
+			buf_add(into, name.at, (size_t)(value - name.at));
+			w.p = add_properties(
+			    (struct span){ value, (size_t)(w.end - value) },
+			    into);
+		} else {
+			json_skip(&w);
+			buf_add(into, name.at, (size_t)(w.p - name.at));
+		}
+	}
+	if (form == ENTRY_LOCKED) {
+		buf_text(into,
+		    ",\"statusReason\":" LOCK_REASON ",\"authentication\":");
+		throwaway(into);
+	}
+	if (form == ENTRY_LOCKED || !status)
+		buf_text(into, ",\"status\":\"enabled\"");
+	if (scope)
+		add_scope_members(scope, into);
+	buf_char(into, '}');
 }
 
 static void
@@ -667,22 +691,39 @@ entry_same_twin(const struct record *rec, const struct json *there)
 		   there ? section_of(there, "desired") : none);
 }
 
+/* Has a section something beside what the service adds? */
+static bool
+has_more(const struct json *j, const struct json_member *section)
+{
+	size_t i = (size_t)(section - j->member) + 1;
+
+	if (section->kind != JSON_OBJECT)
+		return section->kind != JSON_NULL;
+	while (i < section->next && is_service_made(j->member[i].name))
+		i = j->member[i].next;
+	return i < section->next;
+}
+
 bool
 entry_has_twin(const struct record *rec, bool *reported)
 {
-	struct span properties = entry_member(&rec->json, "properties");
-	struct span name, value;
-	struct json_walk w;
-	bool twin = !is_empty(entry_member(&rec->json, "tags"));
+	const struct json *j = &rec->json;
+	const struct json_member *m, *section;
+	bool twin = json_find(j, "tags", &m) == 1 && has_more(j, m);
 
+	if (j->levels < JSON_LEVELS)
+		bug("a record of which too little is listed");
 	*reported = false;
-	if (!properties.at || !json_walk(&w, properties) || !w.object)
+	if (json_find(j, "properties", &m) != 1 || m->kind != JSON_OBJECT)
 		return twin;
-	while (json_next(&w, &name, &value)) {
-		bool said = json_string_is(name, "reported");
+	for (size_t i = (size_t)(m - j->member) + 1; i < m->next;
+	     i = section->next) {
+		bool said;
 
-		if (json_kind_of(value) == JSON_NULL || is_empty(value) ||
-		    !(said || json_string_is(name, "desired")))
+		section = &j->member[i];
+		said = json_name_is(section, "reported");
+		if (!(said || json_name_is(section, "desired")) ||
+		    !has_more(j, section))
 			continue;
 		twin = true;
 		*reported |= said;

@@ -54,11 +54,12 @@ bool entry_has_identity(const struct record *rec);
 char *entry_parents(const struct json *j);
 
 /*
- * The element of a bulk call, with that importMode.  scope: the parents'
- * scopes on this hub with blanks between them, or NULL.
+ * The element of a bulk call, with that importMode.  record: the line, which
+ * has been read before.  scope: the parents' scopes on this hub with blanks
+ * between them, or NULL.
  */
-void entry_bulk(const struct json *record, enum record_mode mode,
-    enum entry_form form, const char *scope, struct buf *into);
+void entry_bulk(struct span record, enum record_mode mode, enum entry_form form,
+    const char *scope, struct buf *into);
 
 /* The body of PUT /devices/{id}[/modules/{m}].  there: the identity as the hub
  * has it, or NULL. */
@@ -77,7 +78,8 @@ bool entry_lacks_parents(const char *scope, const struct json *there);
 enum entry_lock entry_lock(const struct record *rec, const struct json *there);
 /* there NULL: a twin that is empty. */
 bool entry_same_twin(const struct record *rec, const struct json *there);
-/* Has it tags, desired or reported properties that are not empty? */
+/* Has it tags, desired or reported properties that are not empty?  Of the
+ * record JSON_LEVELS are listed. */
 bool entry_has_twin(const struct record *rec, bool *reported);
 /* Has it reported properties that the hub has not? */
 bool entry_reported_differs(const struct record *rec, const struct json *there);

@@ -272,27 +272,35 @@ new_member(struct json *j)
 	return &j->member[j->count++];
 }
 
-/* "name" and its colon; of the outermost object the name is kept. */
+/* To that byte, or what is there in its place: mostly no blank is before it. */
 static inline const char *
-scan_name(struct scan *s, const char *p, struct json *j, bool outermost)
+seek(const char *p, const char *end, char c)
+{
+	return p < end && *p == c ? p : skip_blank(p, end);
+}
+
+/* "name" and its colon; listed: the name is kept. */
+static inline const char *
+scan_name(struct scan *s, const char *p, struct json *j, bool listed)
 {
 	const char *start;
 
-	p = skip_blank(p, s->end);
+	p = seek(p, s->end, '"');
 	if (p == s->end || *p != '"')
 		return fail(s, p, "expected a member name");
 	start = p;
-	s->escaped = false;
+	if (listed)
+		s->escaped = false;
 	p = scan_string(s, p);
 	if (!p)
 		return NULL;
-	if (outermost) {
+	if (listed) {
 		struct json_member *m = new_member(j);
 
 		m->name = (struct span){ start, (size_t)(p - start) };
 		m->escaped = s->escaped;
 	}
-	p = skip_blank(p, s->end);
+	p = seek(p, s->end, ':');
 	if (p == s->end || *p != ':')
 		return fail(s, p, "expected ':'");
 	return p + 1;
@@ -306,78 +314,85 @@ json_kind_of(struct span value)
 	return c == '-' || is_digit(c) ? JSON_NUMBER : (enum json_kind)c;
 }
 
-/* A value of the outermost list begins at p, or has ended there. */
-static void
-begin_member(struct scan *s, const char *p, struct json *j)
+/* A value that is listed begins at p; which one it is. */
+static inline size_t
+begin_member(const char *p, struct json *j, bool named)
 {
 	struct json_member *m;
 
-	m = j->kind == JSON_OBJECT ? &j->member[j->count - 1] : new_member(j);
+	m = named ? &j->member[j->count - 1] : new_member(j);
 	m->value.at = p;
-	s->altered = false;
+	m->kind = json_kind_of((struct span){ p, 1 });
+	return j->count - 1;
 }
 
-static void
-end_member(struct scan *s, const char *p, struct json *j)
+static inline void
+end_member(struct scan *s, const char *p, struct json *j, size_t which)
 {
-	struct json_member *m = &j->member[j->count - 1];
+	struct json_member *m = &j->member[which];
 
 	m->value.len = (size_t)(p - m->value.at);
-	m->kind = json_kind_of(m->value);
 	m->altered = s->altered;
-	j->altered |= s->altered;
+	m->next = (unsigned)j->count;
 }
 
 /* The value and all in it.  No recursion: close[] holds the brackets that are
- * to come. */
+ * to come, the last of them closing. */
 static const char *
 scan_value(struct scan *s, const char *p, struct json *j)
 {
 	const char *end = s->end;
-	char close[JSON_DEPTH + 1];
-	size_t depth = 0;
+	char close[JSON_DEPTH + 1], closing = '\0';
+	size_t depth = 0, levels = j->levels ? j->levels : 1;
+	size_t open[JSON_LEVELS + 1]; /* the members that p is in */
 
 	for (;;) {
-		if (depth && close[depth] == '}') {
-			p = scan_name(s, p, j, depth == 1);
+		if (closing == '}') {
+			p = scan_name(s, p, j, depth <= levels);
 			if (!p)
 				return NULL;
 		}
 		p = skip_blank(p, end);
 		if (p == end)
 			return fail(s, p, NULL);
+		/* Elements of an array within are of no use, and may be many. */
 		if (depth == 0)
 			j->kind = json_kind_of((struct span){ p, 1 });
-		else if (depth == 1)
-			begin_member(s, p, j);
+		else if (depth <= levels && (depth == 1 || closing == '}'))
+			open[depth] = begin_member(p, j, closing == '}');
 		if (*p == '{' || *p == '[') {
 			if (depth == JSON_DEPTH)
 				return fail(s, p, "nested too deep");
-			close[++depth] = (char)(*p + 2); /* { } and [ ] */
+			close[depth++] = closing;
+			closing = (char)(*p + 2); /* { } and [ ] */
 			p = skip_blank(p + 1, end);
-			if (p == end || *p != close[depth])
+			if (p == end || *p != closing)
 				continue;
 			p++;
-			depth--;
+			closing = close[--depth];
 		} else {
 			p = scan_scalar(s, p);
 			if (!p)
 				return NULL;
 		}
 		/* A value has ended; so may what holds it. */
-		for (;; p++, depth--) {
+		for (;; p++, closing = close[--depth]) {
 			if (depth == 0)
 				return p;
-			if (depth == 1)
-				end_member(s, p, j);
+			if (depth <= levels && (depth == 1 || closing == '}'))
+				end_member(s, p, j, open[depth]);
+			if (depth == 1) {
+				j->altered |= s->altered;
+				s->altered = false;
+			}
 			p = skip_blank(p, end);
-			if (p == end || *p != close[depth])
+			if (p == end || *p != closing)
 				break;
 		}
 		if (p == end || *p != ',')
 			return fail(s, p,
-			    close[depth] == '}' ? "expected ',' or '}'"
-						: "expected ',' or ']'");
+			    closing == '}' ? "expected ',' or '}'"
+					   : "expected ',' or ']'");
 		p++;
 	}
 }
@@ -565,12 +580,10 @@ past_blank(const char *p, const char *end)
 bool
 json_walk(struct json_walk *w, struct span value)
 {
-	enum json_kind kind = json_kind_of(value);
-
-	w->p = value.at + 1;
 	w->end = value.at + value.len;
-	w->object = kind == JSON_OBJECT;
-	return value.len && (kind == JSON_OBJECT || kind == JSON_ARRAY);
+	w->p = skip_blank(value.at, w->end) + 1;
+	w->object = w->p <= w->end && w->p[-1] == '{';
+	return w->object || (w->p <= w->end && w->p[-1] == '[');
 }
 
 bool
@@ -610,29 +623,6 @@ static bool
 is_escaped(struct span string)
 {
 	return memchr(string.at, '\\', string.len) != NULL;
-}
-
-void
-json_list(struct span text, struct json *into)
-{
-	const char *end = text.at + text.len, *p = skip_blank(text.at, end);
-	struct json_walk w;
-	struct span name, value;
-
-	while (end > p && is_blank(end[-1]))
-		end--;
-	into->text = (struct span){ p, (size_t)(end - p) };
-	into->kind = json_kind_of(into->text);
-	into->count = 0;
-	into->altered = true;
-	if (!json_walk(&w, into->text))
-		return;
-	while (json_next(&w, &name, &value)) {
-		struct json_member *m = new_member(into);
-
-		*m = (struct json_member){ name, value, json_kind_of(value),
-			is_escaped(name), true };
-	}
 }
 
 static void
@@ -773,14 +763,13 @@ json_name_is(const struct json_member *m, const char *name)
 	return m->name.len - 2 == len && !memcmp(m->name.at + 1, name, len);
 }
 
-int
-json_find(const struct json *j, const char *name, const struct json_member **m)
+static int
+find(const struct json *j, size_t i, size_t end, const char *name,
+    const struct json_member **m)
 {
 	int found = 0;
 
-	if (j->kind != JSON_OBJECT)
-		return 0;
-	for (size_t i = 0; i < j->count; i++) {
+	for (; i < end; i = j->member[i].next) {
 		if (!json_name_is(&j->member[i], name))
 			continue;
 		if (found)
@@ -789,6 +778,21 @@ json_find(const struct json *j, const char *name, const struct json_member **m)
 		found = 1;
 	}
 	return found;
+}
+
+int
+json_find(const struct json *j, const char *name, const struct json_member **m)
+{
+	return j->kind == JSON_OBJECT ? find(j, 0, j->count, name, m) : 0;
+}
+
+int
+json_find_in(const struct json *j, const struct json_member *within,
+    const char *name, const struct json_member **m)
+{
+	if (within->kind != JSON_OBJECT)
+		return 0;
+	return find(j, (size_t)(within - j->member) + 1, within->next, name, m);
 }
 
 int

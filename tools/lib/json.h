@@ -18,7 +18,10 @@
 
 #include "buf.h"
 
-enum { JSON_DEPTH = 128 }; /* deeper text is refused, at any level */
+enum {
+	JSON_DEPTH = 128, /* deeper text is refused, at any level */
+	JSON_LEVELS = 3,  /* are listed at most */
+};
 
 enum json_kind {
 	JSON_OBJECT = '{',
@@ -34,14 +37,18 @@ struct json_member {
 	struct span name;  /* with its quotes, as spelt; empty in an array */
 	struct span value; /* without white space around it */
 	enum json_kind kind;
-	bool escaped; /* the name is spelt with escapes */
-	bool altered; /* may hold a number that libjq 1.6 would alter: a quick
-		       * look; json_numbers_altered() is exact */
+	bool escaped;  /* the name is spelt with escapes */
+	bool altered;  /* may hold a number that libjq 1.6 would alter: a quick
+			* look; json_numbers_altered() is exact */
+	unsigned next; /* which one comes behind it and all that is in it */
 };
 
 /* The members of one object, or the elements of one array.  Starts zeroed,
  * may be used again and again, ends with json_free(). */
 struct json {
+	/* With 2 to JSON_LEVELS those of its members follow each member, as
+	 * deep: who wants the top level alone then goes from next to next. */
+	unsigned levels;
 	enum json_kind kind;
 	struct span text; /* the value itself, without white space around */
 	struct json_member *member;
@@ -59,14 +66,12 @@ struct json_fault {
  * lists its top level.  Returns 0, or -1 with *fault filled.
  */
 int json_scan(struct span text, struct json *into, struct json_fault *fault);
-/* The same of text that has been validated: a good deal quicker, since nothing
- * is checked; altered may be set without need. */
-void json_list(struct span text, struct json *into);
 void json_free(struct json *j);
 
 /*
  * One member after the other of an object or array that has been validated,
- * without a list in memory.  False when value is neither, or has no more.
+ * without a list in memory: a good deal quicker than a scan.  False when value
+ * is neither, or has no more.
  */
 struct json_walk {
 	const char *p, *end;
@@ -87,6 +92,9 @@ void json_skip(struct json_walk *w);
  */
 int json_find(
     const struct json *j, const char *name, const struct json_member **m);
+/* The same among what is listed of a member. */
+int json_find_in(const struct json *j, const struct json_member *within,
+    const char *name, const struct json_member **m);
 
 /* Is that the name of a member, however it is spelt? */
 bool json_name_is(const struct json_member *m, const char *name);

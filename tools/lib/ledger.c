@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -90,9 +91,51 @@ read_at(int fd, void *data, size_t len, uint64_t offset)
 	}
 }
 
+static struct timespec
+written(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? (struct timespec){ 0 } : st.st_mtim;
+}
+
+void
+ledger_borrow(struct ledger *l, int fd)
+{
+	(void)close(l->fd);
+	l->fd = fd;
+	l->borrowed = true;
+	l->written = written(fd);
+}
+
+static void
+check_borrowed(const struct ledger *l)
+{
+	struct timespec t = written(l->fd);
+
+	if (t.tv_sec != l->written.tv_sec || t.tv_nsec != l->written.tv_nsec)
+		die(BAD_DATA, "stdin",
+		    "the file was written to while it was loaded (load it "
+		    "again: what is done is not done twice)");
+}
+
+/* Of the lines.  A file that was cut has no more to read: so it is asked
+ * before, too. */
+static void
+read_lines(struct ledger *l, void *data, size_t len, uint64_t offset)
+{
+	if (l->borrowed)
+		check_borrowed(l);
+	read_at(l->fd, data, len, offset);
+	if (l->borrowed)
+		check_borrowed(l);
+}
+
 static void
 flush(struct ledger *l)
 {
+	if (!l->pending.len)
+		return;
 	write_at(l->fd, l->pending.at, l->pending.len, l->end - l->pending.len);
 	buf_clear(&l->pending);
 }
@@ -100,8 +143,10 @@ flush(struct ledger *l)
 static void
 spool(struct ledger *l, struct span raw)
 {
-	buf_span(&l->pending, raw);
 	l->end += raw.len;
+	if (l->borrowed)
+		return;
+	buf_span(&l->pending, raw);
 	if (l->pending.len >= WRITE_AT)
 		flush(l);
 }
@@ -199,6 +244,8 @@ ledger_add(struct ledger *l, const struct line *line)
 		(void)load_page(l, number, true);
 	}
 	l->count++;
+	if (l->borrowed)
+		l->end = line->at;
 	*ledger_edit(l, l->count - 1) = (struct ledger_entry){
 		.offset = l->end,
 		.length = (uint32_t)line->raw.len,
@@ -341,6 +388,8 @@ grow(struct ledger *l)
 	uint32_t mask, i;
 
 	l->slots = l->slots ? l->slots * 2 : 4096;
+	while (l->slots < l->count + l->count / 2 + 1)
+		l->slots *= 2;
 	mask = l->slots - 1;
 	free(l->slot);
 	l->slot = xcalloc(l->slots, sizeof *l->slot);
@@ -380,10 +429,18 @@ ledger_find(struct ledger *l, const char *id, const char *module)
 	uint32_t index;
 
 	if (!l->slots)
-		return LEDGER_NONE;
+		grow(l);
 	ledger_key(id, module, key);
 	(void)probe(l, key, &index);
 	return index;
+}
+
+void
+ledger_forget_ids(struct ledger *l)
+{
+	free(l->slot);
+	l->slot = NULL;
+	l->slots = 0;
 }
 
 /* -- the lines ------------------------------------------------------------ */
@@ -396,15 +453,14 @@ raw(struct ledger *l, const struct ledger_entry *e)
 	uint64_t end = e->offset + e->length, left = l->end - e->offset;
 	size_t n = e->length;
 
-	if (l->pending.len)
-		flush(l);
+	flush(l);
 	if (e->offset < l->window_at || end > l->window_at + w->len) {
 		if (e->offset >= l->after &&
 		    e->offset - l->after < READ_AHEAD && n < READ_AHEAD)
 			n = left < READ_AHEAD ? (size_t)left : READ_AHEAD;
 		buf_clear(w);
 		buf_reserve(w, n);
-		read_at(l->fd, w->at, n, e->offset);
+		read_lines(l, w->at, n, e->offset);
 		w->len = n;
 		l->window_at = e->offset;
 	}
@@ -418,7 +474,7 @@ ledger_peek(struct ledger *l, uint32_t index)
 	const struct ledger_entry *e = ledger_at(l, index);
 	struct span s = raw(l, e);
 
-	if (e->offset == 0 && s.len >= 3 &&
+	if (e->line == 1 && s.len >= 3 &&
 	    memcmp(s.at, "\xef\xbb\xbf", 3) == 0) {
 		s.at += 3;
 		s.len -= 3;
@@ -441,14 +497,13 @@ ledger_copy(struct ledger *l, uint32_t index, struct out *out)
 	const struct ledger_entry *e = ledger_at(l, index);
 	char piece[16 * 1024];
 
-	if (l->pending.len)
-		flush(l);
+	flush(l);
 	for (uint32_t done = 0; done < e->length;) {
 		size_t n = e->length - done;
 
 		if (n > sizeof piece)
 			n = sizeof piece;
-		read_at(l->fd, piece, n, e->offset + done);
+		read_lines(l, piece, n, e->offset + done);
 		out_add(out, piece, n);
 		done += (uint32_t)n;
 	}
@@ -463,16 +518,19 @@ ledger_digest(struct ledger *l, char hex[65])
 	bool good =
 	    digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1;
 
-	if (l->pending.len)
-		flush(l);
-	for (uint64_t done = 0; good && done < l->end;) {
-		size_t n = sizeof piece;
+	flush(l);
+	/* What is no record may stand between those of a file. */
+	for (uint32_t i = 0; good && i < l->count;) {
+		uint64_t at = ledger_at(l, i)->offset, end = at;
 
-		if (n > l->end - done)
-			n = (size_t)(l->end - done);
-		read_at(l->fd, piece, n, done);
-		good = EVP_DigestUpdate(digest, piece, n) == 1;
-		done += n;
+		while (i < l->count && ledger_at(l, i)->offset == end)
+			end += ledger_at(l, i++)->length;
+		for (size_t n; good && at < end; at += n) {
+			n = end - at < sizeof piece ? (size_t)(end - at)
+						    : sizeof piece;
+			read_lines(l, piece, n, at);
+			good = EVP_DigestUpdate(digest, piece, n) == 1;
+		}
 	}
 	if (!good || EVP_DigestFinal_ex(digest, sum, NULL) != 1)
 		die(LOCAL_FAILURE, NULL, "SHA-256 failed");
@@ -485,7 +543,8 @@ ledger_digest(struct ledger *l, char hex[65])
 void
 ledger_close(struct ledger *l)
 {
-	(void)close(l->fd);
+	if (!l->borrowed)
+		(void)close(l->fd);
 	(void)close(l->index);
 	free(l->page);
 	free(l->where);

@@ -1,6 +1,7 @@
 /*
  * ledger.h: records that must all be seen before the first is acted on: kept
- * as they came in, in a file that nobody else sees, and an index that says
+ * as they came in, in a file that nobody else sees (or left in the file that
+ * they came from, which must not change then), and an index that says
  * where a record is and what became of it, in another.  In memory is some of
  * the index, and 4 to 8 bytes for each record to find it by its id.
  */
@@ -8,6 +9,7 @@
 #define LEDGER_H
 
 #include <stdint.h>
+#include <time.h>
 
 #include "buf.h"
 #include "lines.h"
@@ -28,7 +30,7 @@ enum ledger_state {
 
 struct ledger_entry {
 	uint64_t key[2]; /* of id and module; 0: the line is no record */
-	uint64_t offset; /* in the spool, line end included */
+	uint64_t offset; /* in the file, line end included */
 	uint32_t length;
 	uint32_t line;   /* from 1 */
 	uint32_t device; /* of a module: its device's entry, or NONE */
@@ -48,12 +50,17 @@ struct ledger {
 	struct buf window;         /* of the spool, read */
 	uint64_t window_at, after; /* its place; where the last line ended */
 	int fd, index;
+	bool borrowed; /* fd is the caller's, as it was: */
+	struct timespec written;
 	struct ledger_page *page; /* of the index, those in memory */
 	uint16_t *where, first; /* of each page: its place there; the latest */
 	uint32_t pages;
 };
 
 struct ledger *ledger_open(struct err *e);
+/* The lines stay where they come from, and are read there again; fd stays the
+ * caller's.  A file that changes meanwhile ends the program. */
+void ledger_borrow(struct ledger *l, int fd);
 /*
  * An entry, to be read or to be changed.  The pointer is good until the
  * hundredth call after it of any function here: never keep one while something
@@ -73,6 +80,9 @@ void ledger_more(struct ledger *l, struct span raw);
 uint32_t ledger_name(
     struct ledger *l, uint32_t index, const char *id, const char *module);
 uint32_t ledger_find(struct ledger *l, const char *id, const char *module);
+/* Gives back the memory by which entries are found by their ids; who looks for
+ * one after that has it made anew. */
+void ledger_forget_ids(struct ledger *l);
 /* What ledger_name() has stored, for those who compare. */
 void ledger_key(const char *id, const char *module, uint64_t key[2]);
 /* The line without its end; of ledger_peek() borrowed until the next call of

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Small enough for a filter of 4 MB, large enough that read() is rare. */
@@ -19,6 +20,7 @@ struct lines {
 	size_t cap, from, to;
 	size_t searched;  /* no line end from `from` up to here */
 	long number;      /* of the line at hand */
+	uint64_t given;   /* bytes; of a file, those before it count */
 	bool end, inside; /* inside: a piece of this line was given */
 };
 
@@ -32,6 +34,7 @@ lines_open(int fd, const char *name)
 	(void)fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
 	l->fd = fd;
 	l->name = xstrdup(name);
+	l->given = lines_file(l) >= 0 ? (uint64_t)lseek(fd, 0, SEEK_CUR) : 0;
 	l->cap = FIRST_READ;
 	l->at = xmalloc(l->cap);
 	return l;
@@ -61,6 +64,14 @@ lines_open_file(const char *path, struct err *e)
 	l = lines_open(fd, path);
 	l->own = true;
 	return l;
+}
+
+int
+lines_file(const struct lines *l)
+{
+	struct stat st;
+
+	return fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode) ? l->fd : -1;
 }
 
 void
@@ -127,6 +138,8 @@ give(struct lines *l, struct line *line, size_t len, size_t ending)
 	line->raw = (struct span){ at, len };
 	line->text = (struct span){ at + mark, len - ending - mark };
 	line->number = l->number;
+	line->at = l->given;
+	l->given += len;
 	l->from += len;
 	l->searched = l->from;
 }

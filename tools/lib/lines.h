@@ -7,6 +7,7 @@
 #define LINES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "buf.h"
 #include "msg.h"
@@ -26,6 +27,7 @@ enum lines_got {
 struct line {
 	struct span text; /* without its end; borrowed until the next call */
 	struct span raw;  /* as it came in, end included */
+	uint64_t at;      /* bytes before it, of the file or the stream */
 	long number;      /* from 1 */
 };
 
@@ -35,6 +37,8 @@ struct lines *lines_open(int fd, const char *name);
 struct lines *lines_open_file(const char *path, struct err *e);
 enum lines_got lines_next(struct lines *l, struct line *line, struct err *e);
 void lines_close(struct lines *l);
+/* The descriptor, if what is read can be read again where it was (a file). */
+int lines_file(const struct lines *l);
 /* Nothing but white space: no record, and no reject either. */
 bool span_is_blank(struct span s);
 

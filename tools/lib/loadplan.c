@@ -240,13 +240,15 @@ load_read(struct ledger *ledger, const struct load_rules *rules,
 	struct load_plan *p = xcalloc(1, sizeof *p);
 	struct reading r = { p, rules, on_reject, ctx };
 	struct lines *in = lines_open(STDIN_FILENO, "stdin");
-	struct record rec = { 0 };
+	struct record rec = { .json = { .levels = JSON_LEVELS } };
 	struct line line;
 	enum lines_got got;
 	bool open = false; /* within a line that is too long */
 
 	p->ledger = ledger;
 	p->twin = LEDGER_NONE;
+	if (lines_file(in) >= 0)
+		ledger_borrow(ledger, lines_file(in));
 	while ((got = lines_next(in, &line, e)) > LINES_END) {
 		if (got != LINES_LINE) {
 			if (open)

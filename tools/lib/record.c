@@ -20,47 +20,29 @@ static const char *const modes[] = {
 };
 enum { MODES = sizeof modes / sizeof *modes };
 
-/* The members that some tool acts on: none of them may be there twice.  In the
- * order of a dump. */
-enum known {
-	ID,
-	MODULE,
-	ETAG,
-	MODE,
-	STATUS,
-	REASON,
-	AUTHENTICATION,
-	TWIN_ETAG,
-	TAGS,
-	PROPERTIES,
-	CAPABILITIES,
-	SCOPE,
-	PARENTS,
-	MANAGED,
-	KNOWN
-};
 #define SPELT(name)                      \
 	{                                \
 		(name), sizeof(name) + 1 \
 	}
+/* None of them may be there twice. */
 static const struct {
 	const char *name;
 	size_t len; /* with its quotes */
-} known[KNOWN] = {
-	[ID] = SPELT("id"),
-	[MODULE] = SPELT("moduleId"),
-	[ETAG] = SPELT("eTag"),
-	[MODE] = SPELT("importMode"),
-	[STATUS] = SPELT("status"),
-	[REASON] = SPELT("statusReason"),
-	[AUTHENTICATION] = SPELT("authentication"),
-	[TWIN_ETAG] = SPELT("twinETag"),
-	[TAGS] = SPELT("tags"),
-	[PROPERTIES] = SPELT("properties"),
-	[CAPABILITIES] = SPELT("capabilities"),
-	[SCOPE] = SPELT("deviceScope"),
-	[PARENTS] = SPELT("parentScopes"),
-	[MANAGED] = SPELT("managedBy"),
+} known[RECORD_OTHER] = {
+	[RECORD_ID] = SPELT("id"),
+	[RECORD_MODULE] = SPELT("moduleId"),
+	[RECORD_ETAG] = SPELT("eTag"),
+	[RECORD_MODE] = SPELT("importMode"),
+	[RECORD_STATUS] = SPELT("status"),
+	[RECORD_REASON] = SPELT("statusReason"),
+	[RECORD_AUTHENTICATION] = SPELT("authentication"),
+	[RECORD_TWIN_ETAG] = SPELT("twinETag"),
+	[RECORD_TAGS] = SPELT("tags"),
+	[RECORD_PROPERTIES] = SPELT("properties"),
+	[RECORD_CAPABILITIES] = SPELT("capabilities"),
+	[RECORD_SCOPE] = SPELT("deviceScope"),
+	[RECORD_PARENTS] = SPELT("parentScopes"),
+	[RECORD_MANAGED] = SPELT("managedBy"),
 };
 
 int
@@ -199,44 +181,52 @@ read_capabilities(
 }
 
 static int
-read_member(enum known which, const struct json_member *m, struct record *rec,
-    struct err *e)
+read_member(enum record_member which, const struct json_member *m,
+    struct record *rec, struct err *e)
 {
 	switch (which) {
-	case ID:
+	case RECORD_ID:
 		rec->id = read_id(m, "id", e);
 		return rec->id ? 0 : -1;
-	case MODULE:
+	case RECORD_MODULE:
 		if (m->kind == JSON_NULL)
 			return 0;
 		rec->module = read_id(m, "moduleId", e);
 		return rec->module ? 0 : -1;
-	case MODE:
+	case RECORD_MODE:
 		return read_mode(m, rec, e);
-	case STATUS:
+	case RECORD_STATUS:
 		return read_status(m, rec, e);
-	case CAPABILITIES:
+	case RECORD_CAPABILITIES:
 		return read_capabilities(m, rec, e);
 	default:
 		return 0; /* is read where it is needed */
 	}
 }
 
-/* They mostly come in the order of the table: hint is where to begin. */
-static size_t
-known_index(const struct json_member *m, size_t hint)
+static enum record_member
+member_of_escaped(struct span name)
 {
-	for (size_t n = 0, i = hint; n < KNOWN; n++, i++) {
-		if (i >= KNOWN)
+	unsigned i = 0;
+
+	while (i < RECORD_OTHER && !json_string_is(name, known[i].name))
+		i++;
+	return (enum record_member)i;
+}
+
+enum record_member
+record_member_of(struct span name, enum record_member before)
+{
+	for (unsigned n = 0, i = before + 1; n < RECORD_OTHER; n++, i++) {
+		if (i >= RECORD_OTHER)
 			i = 0;
-		if (m->escaped ? json_name_is(m, known[i].name)
-			       : m->name.len == known[i].len &&
-				     m->name.at[1] == *known[i].name &&
-				     !memcmp(m->name.at + 1, known[i].name,
-					 m->name.len - 2))
-			return i;
+		if (name.len == known[i].len && name.at[1] == *known[i].name &&
+		    !memcmp(name.at + 1, known[i].name, name.len - 2))
+			return (enum record_member)i;
 	}
-	return KNOWN;
+	if (memchr(name.at, '\\', name.len))
+		return member_of_escaped(name);
+	return RECORD_OTHER;
 }
 
 static void
@@ -254,7 +244,7 @@ record_read(struct span line, struct record *rec, struct err *e)
 {
 	struct json_fault fault;
 	unsigned seen = 0;
-	size_t k = KNOWN;
+	enum record_member k = RECORD_OTHER;
 
 	forget(rec);
 	if (json_scan(line, &rec->json, &fault))
@@ -262,17 +252,18 @@ record_read(struct span line, struct record *rec, struct err *e)
 		    fault.reason, fault.offset + 1);
 	if (rec->json.kind != JSON_OBJECT)
 		return err_set(e, BAD_DATA, NULL, "no object");
-	for (size_t i = 0; i < rec->json.count; i++) {
+	for (size_t i = 0; i < rec->json.count;) {
 		const struct json_member *m = &rec->json.member[i];
 
-		k = known_index(m, k + 1);
-		if (k == KNOWN)
+		i = m->next;
+		k = record_member_of(m->name, k);
+		if (k == RECORD_OTHER)
 			continue;
 		if (seen & 1u << k)
 			return err_set(e, BAD_DATA, NULL, "%s is there twice",
 			    known[k].name);
 		seen |= 1u << k;
-		if (read_member((enum known)k, m, rec, e))
+		if (read_member(k, m, rec, e))
 			return -1;
 	}
 	if (!rec->id)

@@ -27,6 +27,29 @@ enum record_mode {
 int record_mode_of(const char *text);
 const char *record_mode_name(enum record_mode m);
 
+/* The members that tools act on, in the order of a dump. */
+enum record_member {
+	RECORD_ID,
+	RECORD_MODULE,
+	RECORD_ETAG,
+	RECORD_MODE,
+	RECORD_STATUS,
+	RECORD_REASON,
+	RECORD_AUTHENTICATION,
+	RECORD_TWIN_ETAG,
+	RECORD_TAGS,
+	RECORD_PROPERTIES,
+	RECORD_CAPABILITIES,
+	RECORD_SCOPE,
+	RECORD_PARENTS,
+	RECORD_MANAGED,
+	RECORD_OTHER
+};
+/* Which one has that name, with its quotes, as spelt?  Looks first at the one
+ * that comes after `before`. */
+enum record_member record_member_of(
+    struct span name, enum record_member before);
+
 struct record {
 	struct json json;  /* the top level; spans point into the line */
 	char *id, *module; /* malloc'd; module NULL for a device */
