@@ -197,7 +197,8 @@ readonly FAST='--timeout=5 --retry-delay=0.01 --retry-max-time=0.1'
             "registry-dump $FAST --manifest=m.json -o file >out 2>err; echo \$? >status"
         echo "$how"
         one "$want" "registry-dump: 'contoso" "$text"
-        [ ! -e file ] && [ ! -e m.json ]
+        [ ! -e file ]
+        [ ! -e m.json ]
     done <<'END'
 status:401 6 (policy 'iothubowner' has the wrong key or lacks
 status:404 1 IotHubNotFound
@@ -267,7 +268,8 @@ END
         [ "$(wc -l <<<"$output")" -le 2 ]
         same fleet.txt rest
         [ "$(jq -s length out)" -eq "$(wc -l <fleet.txt)" ]
-        ! grep -F "$(sed -n '1s/.*primaryKey":"\([^"]*\).*/\1/p' fleet.txt)" out err
+        run grep -F "$(sed -n '1s/.*primaryKey":"\([^"]*\).*/\1/p' fleet.txt)" out err
+        [ "$status" -eq 1 ]
         sim --from "$FIXTURES/two-hubs.json" --db state -- \
             "registry-load -q <rest >out 2>err && registry-diff -q fleet.txt env:DEST_IOTHUB_CONN_STRING; echo \$? >status"
         [ "$(cat status)" = 0 ]

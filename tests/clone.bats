@@ -90,6 +90,7 @@ readonly REGISTRY='registry-dump | registry-load && registry-diff'
     key=$(sed 's/.*SharedAccessKey=//' "$BATS_TEST_TMPDIR/secrets")
     [ "${#key}" -ge 40 ]
     run cat "$BATS_TEST_TMPDIR/messages" "$BATS_TEST_TMPDIR/deployed.json" "$BATS_TEST_TMPDIR/log"
+    [ "$status" -eq 0 ]
     has_not "$key" "ZGV2aWNlLTAw" "Bearer ey" "sig="
     run grep -Ec 'AccountKey=[^*]|SharedAccessKey=[^*]' "$BATS_TEST_TMPDIR/messages"
     [ "$output" = 0 ]

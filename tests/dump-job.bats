@@ -34,6 +34,7 @@ load dumpjob
     expect_status 0 registry-dump -q --via=job -o b.txt --container=jobs
     [ "$(blob GET jobs other.txt)" = there ]
     run blob GET jobs '' -G --data-urlencode comp=list --data-urlencode restype=container
+    has other.txt
     has_not devices- hubpipe-contoso
     # It permits too little.
     STORAGE_ACCT_CONN_STRING="AccountName=contosowestdata;SharedAccessSignature=$(sign contosowestdata "$STORAGE_KEY" jobs rl)"

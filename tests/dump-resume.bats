@@ -137,7 +137,7 @@ END
 @test "disk full: one clear line, and the same command goes on" {
     sim 0 -- 'registry-dump -q -o want.txt
         (ulimit -f 40; trap "" XFSZ; registry-dump -o d.txt --state=s); echo "full: $?"
-        [ ! -e d.txt ]; registry-dump -o d.txt --state=s && cmp want.txt d.txt'
+        [ ! -e d.txt ] && registry-dump -o d.txt --state=s && cmp want.txt d.txt'
     has "full: 4" "write failed: File too large"
 }
 

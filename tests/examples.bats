@@ -82,7 +82,8 @@ page_examples() {
 @test "examples/migrate.mk, its plan first, and nothing done twice" {
     echo 'make -s -f migrate.mk plan
         make -s -f migrate.mk
-        [ -e proved ] && [ ! -s differences ]
+        [ -e proved ]
+        [ ! -s differences ]
         make -f migrate.mk' >"$BATS_TEST_TMPDIR/x.sh"
     expect_status 0 in_sim "$BATS_TEST_TMPDIR/x.sh"
     has "is up to date"

@@ -41,6 +41,7 @@ refused() {
         [ "${#lines[@]}" = 1 ]
         has "hubpipe_plugin"
         run nm -D -u "$so"
+        has jv_free
         has_not curl_ socket open fopen printf write read getenv system exec
         n=$((n + 1))
     done
