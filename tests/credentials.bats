@@ -61,7 +61,7 @@ fake_az() {
     sim 4 -- "unset AZURE_CLIENT_SECRET; AZURE_CLIENT_CERTIFICATE_PATH=\$D/none.pem $ask"
     has "none.pem': cannot open"
     sim 4 -- "unset AZURE_CLIENT_SECRET; AZURE_CLIENT_CERTIFICATE_PATH=\$D $ask"
-    has "$D': cannot read: Is a directory"
+    has "$D': read failed: Is a directory"
 }
 
 @test "environment: a federated token file" {

@@ -411,18 +411,14 @@ static int
 put(struct visit *v, const char *id, struct refusal *f)
 {
 	struct json body = { .count = 0 };
-	struct json_fault why;
 	const char *match = v->q->header(v->q, "if-match");
-	int result;
+	bool result;
 
 	if (match && strcmp(match, "*") != 0 &&
 	    (*match != '"' || strcmp(match, "\"\"") == 0))
 		match = NULL;
-	if (json_scan(v->q->body, &body, &why))
-		result = refuse(
-		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
-	else
-		result = configuration_write(v, id, body.text, match, f);
+	result = visit_body(v, &body, f) ||
+		 configuration_write(v, id, body.text, match, f);
 	json_free(&body);
 	return result ? -1 : reply_one(v, id, f);
 }
@@ -447,7 +443,8 @@ configuration_delete(
 	return 0;
 }
 
-static int delete (struct visit *v, const char *id, struct refusal *f)
+static int
+remove_one(struct visit *v, const char *id, struct refusal *f)
 {
 	if (configuration_delete(v, id, v->q->header(v->q, "if-match"), f))
 		return -1;
@@ -470,15 +467,13 @@ static int
 test_queries(struct visit *v, struct refusal *f)
 {
 	struct json body = { .count = 0 };
-	struct json_fault why;
 	struct span condition, metrics;
 	struct buf out = BUF_INIT, errors = BUF_INIT;
 	struct each e;
 
-	if (json_scan(v->q->body, &body, &why)) {
+	if (visit_body(v, &body, f)) {
 		json_free(&body);
-		return refuse(
-		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
+		return -1;
 	}
 	condition = object_get(body.text, "targetCondition");
 	metrics = object_get(body.text, "customMetricQueries");
@@ -528,7 +523,7 @@ configurations_handle(struct visit *v)
 	else if (id && strcmp(method, "PUT") == 0)
 		result = put(v, id, &f);
 	else if (id && strcmp(method, "DELETE") == 0)
-		result = delete (v, id, &f);
+		result = remove_one(v, id, &f);
 	else
 		result = refuse(&f, 405, 405000, "GenericMethodNotAllowed",
 		    "%s is not allowed here", method);
@@ -669,7 +664,6 @@ void
 apply_content(struct visit *v, const char *id)
 {
 	struct json body = { .count = 0 };
-	struct json_fault why;
 	struct refusal f;
 	int result = -1;
 
@@ -680,11 +674,8 @@ apply_content(struct visit *v, const char *id)
 	}
 	if (visit_allowed(v, "ServiceConnect", &f))
 		goto out;
-	if (json_scan(v->q->body, &body, &why)) {
-		(void)refuse(
-		    &f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
+	if (visit_body(v, &body, &f))
 		goto out;
-	}
 	sim_savepoint(v->s);
 	result = apply_body(v, id, body.text, &f);
 	if (result) {

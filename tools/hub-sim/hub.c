@@ -77,18 +77,19 @@ state_of(struct sim *s, const char *name, const struct hub_row *row)
 void
 hub_forget(struct sim *s, const char *name)
 {
+	static const char *const texts[] = {
+		"DELETE FROM hub WHERE name = ?",
+		"DELETE FROM policy WHERE hub = ?",
+		"DELETE FROM secret WHERE hub = ?",
+	};
 	char *key = arm_lower(name);
-	sqlite3_stmt *q;
 
-	q = sim_sql(s, "DELETE FROM hub WHERE name = ?");
-	sim_bind(q, 1, key);
-	(void)sim_step(s, q);
-	q = sim_sql(s, "DELETE FROM policy WHERE hub = ?");
-	sim_bind(q, 1, key);
-	(void)sim_step(s, q);
-	q = sim_sql(s, "DELETE FROM secret WHERE hub = ?");
-	sim_bind(q, 1, key);
-	(void)sim_step(s, q);
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		sqlite3_stmt *q = sim_sql(s, texts[i]);
+
+		sim_bind(q, 1, key);
+		(void)sim_step(s, q);
+	}
 	registry_forget(s, key);
 	failover_forget(s, key);
 	free(key);

@@ -106,16 +106,12 @@ static int
 take_request(struct visit *v, struct job *job, bool typed, struct refusal *f)
 {
 	struct json body = { .count = 0 };
-	struct json_fault why;
 	struct each m;
 	bool import = job->import, named = typed;
 	int result = -1;
 
-	if (json_scan(v->q->body, &body, &why)) {
-		(void)refuse(
-		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
+	if (visit_body(v, &body, f))
 		goto out;
-	}
 	if (body.kind != JSON_OBJECT) {
 		(void)refuse(f, NOT_PARSED, "An object was expected");
 		goto out;

@@ -55,6 +55,16 @@ refuse(struct refusal *f, int status, int number, const char *code,
 	return -1;
 }
 
+int
+visit_body(struct visit *v, struct json *body, struct refusal *f)
+{
+	struct json_fault why;
+
+	if (json_scan(v->q->body, body, &why) == 0)
+		return 0;
+	return refuse(f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
+}
+
 void
 reply_text(struct visit *v, int status, const struct buf *body)
 {
@@ -137,18 +147,14 @@ put_identity(
     struct visit *v, const char *id, const char *module, struct refusal *f)
 {
 	struct json body = { .count = 0 };
-	struct json_fault why;
 	struct entry e;
 	struct row row;
 	const char *match = v->q->header(v->q, "if-match");
 	bool update = etag_matches(match, "") >= 0;
 	int result = -1;
 
-	if (json_scan(v->q->body, &body, &why)) {
-		(void)refuse(
-		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
+	if (visit_body(v, &body, f))
 		goto out;
-	}
 	if (entry_read(body.text, *module ? ENTRY_MODULE : ENTRY_DEVICE, &e, f))
 		goto out;
 	if ((*e.id && strcmp(e.id, id) != 0) ||

@@ -68,6 +68,8 @@ int refuse(struct refusal *f, int status, int number, const char *code,
 void reply_refusal(struct visit *v, const struct refusal *f);
 void reply_text(struct visit *v, int status, const struct buf *body);
 
+/* The body as JSON, or -1: it is none.  json_free() comes after either. */
+int visit_body(struct visit *v, struct json *body, struct refusal *f);
 /* sas.c: may who asks do this?  NULL rights: being known is enough. */
 int visit_allowed(struct visit *v, const char *right, struct refusal *f);
 

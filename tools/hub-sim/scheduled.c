@@ -340,14 +340,10 @@ create(struct visit *v, const char *id, struct refusal *f)
 {
 	struct plan p = { .created = v->now }, old;
 	struct json body = { .count = 0 };
-	struct json_fault why;
 	int result = -1;
 
-	if (json_scan(v->q->body, &body, &why)) {
-		(void)refuse(
-		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
+	if (visit_body(v, &body, f))
 		goto out;
-	}
 	if (body.kind != JSON_OBJECT || strlen(id) >= sizeof p.id ||
 	    strpbrk(id, " \t\r\n")) {
 		(void)refuse(f, ARGUMENT_INVALID, "This is no job");

@@ -5,15 +5,13 @@
  */
 #include "deploy.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "expr.h"
 #include "iothubs.h"
+#include "sign.h"
 #include "throttle.h"
 
 static const char hub_type[] = "Microsoft.Devices/IotHubs";
@@ -29,27 +27,6 @@ struct seed {
 };
 
 /* ---- reading ---- */
-
-static int
-read_file(const char *path, struct buf *text, struct err *e)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = -1;
-
-	if (fd != -1) {
-		do {
-			buf_reserve(text, 1 << 16);
-			n = read(fd, text->at + text->len, 1 << 16);
-			if (n > 0)
-				text->len += (size_t)n;
-		} while (n > 0);
-		(void)close(fd);
-	}
-	if (n < 0)
-		return err_set(e, LOCAL_FAILURE, path, "cannot be read: %s",
-		    strerror(errno));
-	return 0;
-}
 
 /* "/subscriptions/THEIRS/..." is in this simulator's subscription. */
 static jv
@@ -101,7 +78,7 @@ read_template(const char *path, struct err *e)
 	struct buf raw = BUF_INIT, text = BUF_INIT;
 	jv doc, inner;
 
-	if (read_file(path, &raw, e) != 0) {
+	if (doc_read_text(path, &raw, e)) {
 		buf_free(&raw);
 		return jv_invalid();
 	}
@@ -232,24 +209,7 @@ ensure_group(struct seed *d, const char *group)
 		seed_fail(d, group, jv_invalid_get_msg(made));
 }
 
-/* Value of one word of "A=x;B=y"; malloc'd or NULL. */
-static char *
-word_of(const char *text, const char *name)
-{
-	size_t n = strlen(name);
-
-	while (text && *text) {
-		size_t len = strcspn(text, ";");
-
-		if (len > n && text[n] == '=' &&
-		    strncasecmp(text, name, n) == 0)
-			return xstrndup(text + n + 1, len - n - 1);
-		text += len + (text[len] == ';');
-	}
-	return NULL;
-}
-
-/* The same string with one word set. */
+/* "A=x;B=y" with one word set. */
 static char *
 with_word(const char *text, const char *name, const char *value)
 {
@@ -430,9 +390,9 @@ seed_endpoint(struct seed *d, const char *type, jv endpoint)
 		goto out; /* listKeys(): the template knows best */
 	ensure_group(d, group);
 	if (bus && text && *text) {
-		uri = (free(uri), word_of(text, "Endpoint"));
-		entity = word_of(text, "EntityPath");
-		policy = word_of(text, "SharedAccessKeyName");
+		uri = (free(uri), sign_part(text, "Endpoint"));
+		entity = sign_part(text, "EntityPath");
+		policy = sign_part(text, "SharedAccessKeyName");
 		if (policy == NULL) {
 			policy = xstrdup(rule_name);
 			with = with_word(text, "SharedAccessKeyName", policy);
@@ -443,7 +403,7 @@ seed_endpoint(struct seed *d, const char *type, jv endpoint)
 	} else if (bus) {
 		entity = arm_text(endpoint, "entityPath");
 	} else if (text && *text) {
-		host = word_of(text, "AccountName");
+		host = sign_part(text, "AccountName");
 		with = with_word(text, "AccountKey", "****");
 	}
 	if (host == NULL)
@@ -538,7 +498,7 @@ seed_upload(struct seed *d, jv properties)
 	    jv_get_kind(given) == JV_KIND_OBJECT || (text && expr_is(text));
 
 	jv_free(given);
-	account = computed ? NULL : word_of(text, "AccountName");
+	account = computed || !text ? NULL : sign_part(text, "AccountName");
 	if (account) {
 		char *with = with_word(text, "AccountKey", "****");
 

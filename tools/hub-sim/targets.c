@@ -317,21 +317,14 @@ plan_open(struct plan *p, struct sim *s, const char *hub, bool metrics)
 	p->v.now = sim_now(s);
 	if (!sim_hub_find(s, hub, &p->v.hub))
 		return;
-	if (sim_doubt_is("configuration-tie", "newest"))
-		q = sim_sql(s,
-		    "SELECT n.number, c.content, c.condition, c.metrics, c.id "
-		    "FROM configuration AS c JOIN target_number AS n ON "
-		    "n.hub = c.hub AND n.id = c.id WHERE c.hub = ? ORDER BY "
-		    "CAST(coalesce(c.priority, '0') AS INTEGER) DESC, "
-		    "n.number DESC");
-	else
-		q = sim_sql(s,
-		    "SELECT n.number, c.content, c.condition, c.metrics, c.id "
-		    "FROM configuration AS c JOIN target_number AS n ON "
-		    "n.hub = c.hub AND n.id = c.id WHERE c.hub = ? ORDER BY "
-		    "CAST(coalesce(c.priority, '0') AS INTEGER) DESC, "
-		    "n.number");
+	q = sim_sql(s,
+	    "SELECT n.number, c.content, c.condition, c.metrics, c.id "
+	    "FROM configuration AS c JOIN target_number AS n ON "
+	    "n.hub = c.hub AND n.id = c.id WHERE c.hub = ?1 ORDER BY "
+	    "CAST(coalesce(c.priority, '0') AS INTEGER) DESC, n.number * ?2");
 	sim_bind(q, 1, p->v.hub.name);
+	(void)sqlite3_bind_int(
+	    q, 2, sim_doubt_is("configuration-tie", "newest") ? -1 : 1);
 	while (p->count < MOST && sim_step(s, q) == SQLITE_ROW) {
 		struct config *c = &p->config[p->count++];
 

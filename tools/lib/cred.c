@@ -87,24 +87,9 @@ cred_principal(struct cred *c)
 static int
 read_file(const char *path, struct buf *into, struct err *e)
 {
-	FILE *f = fopen(path, "re");
-	char part[4096];
-	size_t n;
-	int rc = 0;
-
-	if (!f)
-		return err_set(
-		    e, LOCAL_FAILURE, path, "cannot open: %s", strerror(errno));
-	while ((n = fread(part, 1, sizeof part, f)) > 0)
-		buf_add(into, part, n);
-	OPENSSL_cleanse(part, sizeof part);
-	if (ferror(f))
-		rc = err_set(
-		    e, LOCAL_FAILURE, path, "cannot read: %s", strerror(errno));
-	else if (into->len == 0)
-		rc = err_set(e, LOCAL_FAILURE, path, "is empty");
-	(void)fclose(f);
-	return rc;
+	if (doc_read_text(path, into, e))
+		return -1;
+	return into->len ? 0 : err_set(e, LOCAL_FAILURE, path, "is empty");
 }
 
 static int

@@ -189,35 +189,48 @@ doc_parse(struct span text, const char *name)
 	return out;
 }
 
+int
+doc_read_text(const char *path, struct buf *into, struct err *e)
+{
+	bool from_stdin = !strcmp(path, "-");
+	int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+	int rc = 0;
+
+	if (fd == -1)
+		return err_set(
+		    e, LOCAL_FAILURE, path, "cannot open: %s", strerror(errno));
+	do {
+		buf_reserve(into, 1 << 16);
+		n = read(fd, into->at + into->len, 1 << 16);
+		if (n > 0)
+			into->len += (size_t)n;
+		into->at[into->len] = '\0';
+	} while (n > 0 || (n == -1 && errno == EINTR));
+	if (n == -1)
+		rc = err_set(e, LOCAL_FAILURE, from_stdin ? "stdin" : path,
+		    "read failed: %s", strerror(errno));
+	if (!from_stdin)
+		(void)close(fd);
+	return rc;
+}
+
 jv
 doc_read(const char *path)
 {
-	bool from_stdin = !path || !strcmp(path, "-");
-	const char *name = from_stdin ? "stdin" : path;
 	struct buf text = BUF_INIT;
-	ssize_t n;
-	int fd = STDIN_FILENO;
+	struct err e;
 	jv doc;
 
-	if (from_stdin && !path && isatty(STDIN_FILENO))
+	if (!path && isatty(STDIN_FILENO))
 		usage("no input: give a file or pipe one in");
-	if (!from_stdin && (fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
-		return jv_fail(
-		    LOCAL_FAILURE, name, "cannot open: %s", strerror(errno));
-	do {
-		buf_reserve(&text, 1 << 16);
-		n = read(fd, text.at + text.len, 1 << 16);
-		if (n > 0)
-			text.len += (size_t)n;
-		text.at[text.len] = '\0'; /* a number at the end ends there */
-	} while (n > 0 || (n == -1 && errno == EINTR));
-	if (n == -1)
-		doc = jv_fail(
-		    LOCAL_FAILURE, name, "read failed: %s", strerror(errno));
+	if (!path)
+		path = "-";
+	if (doc_read_text(path, &text, &e))
+		doc = jv_from_err(&e);
 	else
-		doc = doc_parse(buf_peek(&text), name);
-	if (!from_stdin)
-		(void)close(fd);
+		doc = doc_parse(
+		    buf_peek(&text), !strcmp(path, "-") ? "stdin" : path);
 	buf_wipe(&text); /* a template may hold keys */
 	return doc;
 }

@@ -26,6 +26,8 @@
  * invalid, BAD_DATA, with line and column.  On a terminal with nothing piped
  * it says how to use the tool instead of waiting. */
 jv doc_read(const char *path);
+/* Appends the whole of a file, "-": stdin; -1 with *e (LOCAL_FAILURE). */
+int doc_read_text(const char *path, struct buf *into, struct err *e);
 jv doc_parse(struct span text, const char *name);
 
 /* Pretty-printed, two blanks, final newline; compact with one line. */
