@@ -76,7 +76,10 @@ struct side {
 	const char *operand, *name;
 	struct source *source;
 	bool live;
+	bool again;   /* what is read now was asked for by ids */
 	bool partial; /* registry-dump could not read all */
+	long devices; /* how many were read */
+	long counted; /* the hub says it has so many, and showed fewer */
 };
 
 struct diff {
@@ -150,11 +153,12 @@ compare(struct diff *d, const struct entry *a, const struct entry *b,
 static void
 open_side(struct diff *d, int side, const char *more)
 {
+	struct side *s = &d->side[side];
 	const struct source_options options = { .given = hub_options,
 		.more = { configurations ? "--ids=/dev/null" : more,
 		    configurations ? "--configurations=/dev/stdout" : NULL },
-		.may_be_empty = configurations };
-	struct side *s = &d->side[side];
+		.may_be_empty = configurations,
+		.counted = more || configurations ? NULL : &s->counted };
 	struct err e;
 
 	s->source = source_open(s->operand, &options, &e);
@@ -191,15 +195,15 @@ next_entry(struct side *s, struct entry *e, struct line *line)
 		if (why.status != PARTLY_DONE)
 			die_err(&why);
 		warn_err(&why);
-		s->partial = true;
+		s->partial = s->partial || s->again || !s->counted;
 	}
 	return false;
 }
 
 /* All entries of a side; of those that the other side was found to have, none
- * is kept.  again: those that are known already are no news. */
+ * is kept. */
 static void
-take(struct diff *d, int side, bool again)
+take(struct diff *d, int side)
 {
 	struct entry e = { .part = { { NULL, 0 } } }, other = e;
 	struct side *s = &d->side[side];
@@ -210,7 +214,7 @@ take(struct diff *d, int side, bool again)
 		struct span text = { NULL, 0 };
 
 		if (*slot & has[side]) {
-			if (again)
+			if (s->again)
 				continue;
 			die(BAD_DATA, s->name,
 			    "line %ld: '%s%s%s' is there twice", line.number,
@@ -218,6 +222,7 @@ take(struct diff *d, int side, bool again)
 			    e.rec.module ? e.rec.module : "");
 		}
 		d->report.entries[side]++;
+		s->devices += !e.rec.module;
 		if (*slot)
 			text = shelf_text(&d->shelf, *slot);
 		*slot |= ON_BOTH;
@@ -284,11 +289,24 @@ ask_again(struct diff *d, int side)
 		note("'%s' did not list %zu entries: asking for each",
 		    d->side[side].name, n);
 		option = xasprintf("--ids=/dev/fd/%d", fd);
+		d->side[side].again = true;
 		open_side(d, side, option);
-		take(d, side, true);
+		take(d, side);
 		free(option);
 	}
 	(void)close(fd);
+}
+
+/* The devices that it did not list may have been found since. */
+static bool
+is_partial(struct side *s)
+{
+	if (s->devices < s->counted) {
+		warn(s->name, "counts %ld devices, and %ld were found",
+		    s->counted, s->devices);
+		s->partial = true;
+	}
+	return s->partial;
 }
 
 /* What only one side has, as it was kept: in the order of A, then of B. */
@@ -397,13 +415,13 @@ main(int argc, char *argv[])
 	shelf_open(&d.shelf);
 	for (int s = A; s <= B; s++) {
 		open_side(&d, s, NULL);
-		take(&d, s, false);
+		take(&d, s);
 	}
 	ask_again(&d, B);
 	ask_again(&d, A);
 	list_only(&d, B);
 	list_only(&d, A);
-	d.report.partial = d.side[A].partial || d.side[B].partial;
+	d.report.partial = is_partial(&d.side[A]) | is_partial(&d.side[B]);
 	diffreport_end(&d.report);
 	if (d.plan.out)
 		write_plan(&d);

@@ -121,8 +121,13 @@ write_manifest(const struct hub *hub, const char *operand, const char *when,
 	    got->lines, got->devices);
 	for (unsigned i = 0; i < len; i++)
 		buf_printf(&b, "%02x", sum[i]);
-	buf_printf(&b, "\",\"keys\":%s,\"unlisted\":%ld,\"complete\":%s}\n",
-	    exclude_keys ? "false" : "true", got->unlisted,
+	buf_printf(&b, "\",\"keys\":%s,\"unlisted\":%ld",
+	    exclude_keys ? "false" : "true", got->unlisted);
+	if (got->hidden)
+		buf_printf(&b, ",\"hidden\":%ld", got->hidden);
+	if (got->doubtful)
+		buf_printf(&b, ",\"counted\":%ld", got->counted);
+	buf_printf(&b, ",\"complete\":%s}\n",
 	    got->hidden || got->doubtful ? "false" : "true");
 	out = out_open(manifest, false);
 	out_span(out, buf_peek(&b));

@@ -107,6 +107,8 @@ say_cost(struct loadrun *l)
 	l->configurations = configured;
 	if (l->by_job)
 		return;
+	/* The log of a job names ids; the answer to a call is in its order. */
+	ledger_forget_ids(l->ledger);
 	load_plan_cost(l->plan, &cost);
 	if (configured)
 		cost.of[HUB_CONFIGURATION] +=

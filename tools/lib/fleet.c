@@ -11,7 +11,8 @@
 #include "idset.h"
 #include "progress.h"
 
-enum { LIST_MAX = 1000, SETTLE_FIRST = 2, SETTLE_LAST = 8 /* seconds */ };
+enum { LIST_MAX = 1000, SETTLE_FIRST = 1, SETTLE_LAST = 4 /* seconds */ };
+enum { UNHEARD_MOST = 4 }; /* refusals of modules that may be shown */
 
 struct module {
 	struct span identity; /* in place.modules */
@@ -27,6 +28,7 @@ struct place {
 	struct module *module;
 	size_t count;
 	long pending; /* answers it waits for */
+	int unheard;  /* 401 for its modules without a reason */
 	bool gone;    /* deleted while we looked */
 	bool refused; /* its modules are not shown */
 	bool login;   /* its modules are asked for with an Entra token */
@@ -141,10 +143,15 @@ take_refused(struct fleet *d, struct place *p)
 	struct span value, edge;
 
 	if (json_get(buf_peek(&p->identity), status, &value, NULL) != 1 ||
-	    !json_string_is(value, "disabled"))
+	    !json_string_is(value, "disabled")) {
+		if (p->unheard++ < UNHEARD_MOST) {
+			ask(d, p, MODULES, 0);
+			return;
+		}
 		die(REMOTE_REFUSED, p->id,
 		    "its modules cannot be read: 401, though it is not "
 		    "disabled (the policy needs RegistryRead)");
+	}
 	if (!d->login && !d->no_login) {
 		d->login = hub_open_login(d->hub);
 		d->no_login = !d->login;
@@ -782,6 +789,7 @@ fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
 	progress_end();
 	if (got->devices + got->gone < total) {
 		got->doubtful = true;
+		got->counted = total;
 		warn(hub_name(hub),
 		    "counts %ld devices, but showed %ld: queries are late (run "
 		    "again in a while)",

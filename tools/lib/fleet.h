@@ -48,6 +48,7 @@ struct fleet_got {
 	long hidden; /* disabled devices whose modules the hub does not show */
 	long unlisted; /* those of which we only believe that they have none */
 	bool doubtful; /* the hub counts more devices than it showed */
+	long counted;  /* so many, where doubtful */
 };
 
 /* Says what it will cost, reads all, dies where it cannot go on.  Shows

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "record.h"
 #include "share.h"
 
@@ -20,7 +21,40 @@ struct source {
 	int fd;     /* the pipe from it */
 	long count;
 	bool may_be_empty;
+	int manifest; /* a pipe from it too, or -1 */
+	long *counted;
 };
+
+/* For what registry-dump says of the whole; the other end, which it inherits.
+ */
+static int
+open_manifest(struct source *s)
+{
+	int pipes[2];
+
+	if (pipe(pipes) || fcntl(pipes[0], F_SETFD, FD_CLOEXEC) < 0 ||
+	    fcntl(pipes[0], F_SETFL, O_NONBLOCK) < 0)
+		die(LOCAL_FAILURE, NULL, "pipe: %s", strerror(errno));
+	s->manifest = pipes[0];
+	return pipes[1];
+}
+
+/* Modules that it does not show, or maybe devices that it does not show yet? */
+static void
+read_manifest(struct source *s)
+{
+	static const char *const hidden[] = { "hidden", NULL };
+	static const char *const counted[] = { "counted", NULL };
+	struct span value, text;
+	char said[4096];
+	ssize_t n = read(s->manifest, said, sizeof said - 1);
+
+	text = (struct span){ said, n > 0 ? (size_t)n : 0 };
+	said[text.len] = '\0';
+	if (json_get(text, hidden, &value, NULL) != 1 &&
+	    json_get(text, counted, &value, NULL) == 1)
+		*s->counted = strtol(value.at, NULL, 10);
+}
 
 static int
 start_dump(struct source *s, const char *operand,
@@ -29,16 +63,20 @@ start_dump(struct source *s, const char *operand,
 	enum { MORE = sizeof o->more / sizeof *o->more, MAX = 32 };
 	char *argv[MAX] = { share_tool("registry-dump") };
 	posix_spawn_file_actions_t actions;
-	int pipes[2], n = 1, rc;
+	int pipes[2], n = 1, rc, manifest = -1;
 
 	for (const struct opt *p = o->given; p->kind != OPT_KIND_END; p++) {
 		const char *value = *(const char *const *)p->into;
 
-		if (value && n < MAX - MORE - 4)
+		if (value && n < MAX - MORE - 5)
 			argv[n++] = xasprintf("--%s=%s", p->name, value);
 	}
 	for (size_t i = 0; i < MORE && o->more[i]; i++)
 		argv[n++] = xstrdup(o->more[i]);
+	if (o->counted) {
+		manifest = open_manifest(s);
+		argv[n++] = xasprintf("--manifest=/dev/fd/%d", manifest);
+	}
 	if (msg_quiet())
 		argv[n++] = xstrdup("--quiet");
 	argv[n++] = xstrdup("--");
@@ -53,6 +91,8 @@ start_dump(struct source *s, const char *operand,
 		    strerror(rc));
 	(void)posix_spawn_file_actions_destroy(&actions);
 	(void)close(pipes[1]);
+	if (manifest >= 0)
+		(void)close(manifest);
 	while (n--)
 		free(argv[n]);
 	s->fd = pipes[0];
@@ -77,6 +117,8 @@ source_free(struct source *s)
 	lines_close(s->lines);
 	if (s->fd >= 0)
 		(void)close(s->fd);
+	if (s->manifest >= 0)
+		(void)close(s->manifest);
 	free(s->name);
 	free(s);
 }
@@ -88,7 +130,8 @@ source_open(
 	struct source *s = xcalloc(1, sizeof *s);
 	bool is_stdin = strcmp(operand, "-") == 0;
 
-	s->fd = -1;
+	s->fd = s->manifest = -1;
+	s->counted = options->counted;
 	s->may_be_empty = options->may_be_empty;
 	s->name = xstrdup(is_stdin ? "stdin" : operand);
 	if (is_stdin || source_is_file(operand))
@@ -138,6 +181,8 @@ check_end(struct source *s, struct err *e)
 			    strerror(errno));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) > PARTLY_DONE)
 		return err_set(e, LOCAL_FAILURE, s->name, "registry-dump died");
+	if (s->manifest >= 0)
+		read_manifest(s);
 	if (WEXITSTATUS(status) == PARTLY_DONE)
 		return err_set(e, PARTLY_DONE, s->name,
 		    "registry-dump could not read all of it");

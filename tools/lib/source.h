@@ -17,6 +17,9 @@ struct source_options {
 	    *given;          /* OPT_TEXT and OPT_CHOICE: those that are set */
 	const char *more[3]; /* NULL: no more */
 	bool may_be_empty;   /* a file without a line says something */
+	/* All of a hub is wanted.  Where it is not all, only because the hub
+	 * counts more devices than its queries showed: so many. */
+	long *counted;
 };
 
 /* A file that is there, or a name that can be nothing else? */
@@ -30,7 +33,7 @@ enum lines_got source_next(struct source *s, struct line *line, struct err *e);
 /*
  * -1 with *e when the lines prove nothing: a registry-dump that failed (its
  * status) or died, a file without any line.  PARTLY_DONE: what was read is
- * good, but it is not all.  Frees it all the same.
+ * good, but it is not all; see counted.  Frees it all the same.
  */
 int source_close(struct source *s, struct err *e);
 
