@@ -82,7 +82,8 @@ load failover
         has "the failover failed: 500020" "ended 6" "asked begun failed" '["failed","westus","eastus",null]'
     done
     # It counts for nothing: it may be tried at once, and after support has seen to it.
-    sim 0 --doubt failover-failed-state=FailoverFailed -- 'ended go --to=eastus; ended go --to=eastus; after 600; ended go --to=eastus'
+    sim 0 --operation-ms=60000 --doubt failover-failed-state=FailoverFailed -- 'over() { await grep -q FailingOver $1; after $2; }
+        over one 61 & ended go --to=eastus >one; cat one; ended go --to=eastus; after 600; over two 661 & ended go --to=eastus >two; cat two'
     has "is FailoverFailed, not Active"
     [ "$(grep -x 'ended.*' <<<"$output" | paste -sd' ')" = "ended 6 ended 1 ended 6" ]
 }

@@ -7,10 +7,11 @@ load failover
 @test "killed, and started again: the journal knows the start, and what was before" {
     for signal in KILL INT TERM; do
         rm -rf state r.json
-        sim 0 --operation-ms=2500 -- "signal=$signal; "'env --default-signal=INT hub-failover --every=0.1 --to=eastus --confirm=contoso contoso >lines 2>err & p=$!; await begun; await grep -q begun state/hubpipe/failovers.jsonl
-            sleep 0.9; kill -$signal $p; wait $p; echo "first $?"; ended go --to=eastus --report=r.json; cat err
+        sim 0 --operation-ms=60000 -- "signal=$signal; "'env --default-signal=INT hub-failover --every=0.1 --to=eastus --confirm=contoso contoso >lines 2>err & p=$!; await begun; await grep -q begun state/hubpipe/failovers.jsonl
+            sleep 0.9; kill -$signal $p; wait $p; echo "first $?"
+            (await grep -q watching second; after 70) & ended go --to=eastus --report=r.json 2>second; cat err second
             asked POST /failover$; jq -r .event state/hubpipe/failovers.jsonl | paste -sd" "
-            jq -c "[.result, .began != null, .seconds.active > 1, .seconds.operation > 2, .endpointBefore.endpoint != .endpointAfter.endpoint]" r.json'
+            jq -c "[.result, .began != null, .seconds.active > 0.9, .seconds.operation > 0.9, .endpointBefore.endpoint != .endpointAfter.endpoint]" r.json'
         has "a failover is under way; watching it" "after its start" "asked begun done" '["done",true,true,true,true]'
         [ "$signal" = KILL ] || has "not watched any longer; the failover goes on (the same command watches it again)"
         case $signal in KILL) has "first 137" ;; INT) has "first 130" ;; TERM) has "first 143" ;; esac

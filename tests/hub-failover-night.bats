@@ -18,10 +18,13 @@ path=*/IotHubStats,count=1,do=hang"
 @test "a second start while keys hang, as in a real failover, watches at once" {
     for position in hang delay answer; do
         rm -rf state r.json
-        sim 0 --operation-ms=1200 --doubt "failover-keys=$position" -- 'go --to=eastus >one 2>&1 & await begun
-            ended timeout 20 hub-failover --every=0.1 --confirm=contoso --to=eastus --journal=other --report=r.json contoso; wait
+        sim 0 --operation-ms=60000 --doubt "failover-keys=$position" -- 'go --to=eastus >one 2>&1 & await begun
+            (await grep -q watching second; after 70) &
+            ended timeout 20 hub-failover --every=0.1 --confirm=contoso --to=eastus --journal=other --report=r.json contoso 2>second
+            wait
             asked POST /failover$; jq -c "[.result, .began, .endpointBefore == null, (.consumerGroups | length)]" r.json'
-        has "a failover is under way; watching it" $'ended 0\n1' '["done",null,' ',3]'
+        has $'ended 0\n1' '["done",null,' ',3]'
+        grep -q "a failover is under way; watching it" second
     done
 }
 
