@@ -77,10 +77,6 @@ content_put(struct sim *s, const char *at)
 			return -1;
 		done += (size_t)n;
 	}
-	/* So that there is little left to wait for when a row names it. */
-	if (c->kept)
-		(void)sync_file_range(
-		    c->fd, to, CONTENT_PIECE, SYNC_FILE_RANGE_WRITE);
 	return c->next++;
 }
 
