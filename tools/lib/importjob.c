@@ -72,6 +72,7 @@ run_job(struct importjob *j, char code[64], struct err *e)
 		spec.input = blob_of(j, "devices", ".txt");
 		if (upload(j, spec.input, e))
 			return -1;
+		j->unread = false;
 		spec.output = blob_of(j, "errors", ".log");
 		if (job_begin(j->job, number(j), &spec, code, e))
 			return -1;

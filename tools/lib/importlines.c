@@ -224,3 +224,43 @@ import_write(struct importjob *j, struct blob_writer *to, struct err *e)
 	buf_wipe(&line);
 	return rc;
 }
+
+/* What a job of an earlier run holds, is what its file says: that run may have
+ * been careful, or knew less.  The others of this round are left. */
+int
+import_read(struct importjob *j, const char *name, struct err *e)
+{
+	struct ledger *g = j->l->ledger;
+	struct blob_reader *r =
+	    blob_read(j->storage, job_container(j->job), name, 0, e);
+	struct record rec = { 0 };
+	struct line line;
+	enum lines_got got;
+	struct err odd;
+
+	if (!r)
+		return -1;
+	while ((got = blob_read_line(r, &line, e)) > 0) {
+		uint32_t i = LEDGER_NONE;
+
+		if (got == LINES_LINE &&
+		    record_read(line.text, &rec, &odd) == 0)
+			i = ledger_find(g, rec.id, rec.module);
+		if (i != LEDGER_NONE)
+			ledger_edit(g, i)->flags |= PROBE;
+	}
+	record_free(&rec);
+	blob_read_close(r);
+	if (got != LINES_END)
+		return -1;
+	for (uint32_t i = 0; i < g->count; i++) {
+		struct ledger_entry *of = ledger_edit(g, i);
+
+		if (of->flags & SENT && !(of->flags & PROBE)) {
+			of->flags &= ~(uint32_t)SENT;
+			j->sent--;
+		}
+		of->flags &= ~(uint32_t)PROBE;
+	}
+	return 0;
+}
