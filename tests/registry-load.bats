@@ -194,8 +194,8 @@ x enabled sas" ]
     fleet 60 >f.txt
     sim 0 --fault "$EAST,skip=3,count=1,do=status:401" -- 'registry-load <f.txt'
     has "78 applied"
-    sim 0 --fault "$EAST,skip=3,count=4,do=status:401" -- '
-        registry-load -j 1 --rejects=r.txt <f.txt >out; test $? -eq 6 && registry-load -q <r.txt && registry-diff -q f.txt env:DEST_IOTHUB_CONN_STRING'
+    sim 0 --fault "$EAST,skip=3,count=7,do=status:401" -- '
+        registry-load -j 1 --retry-delay=0.01 --rejects=r.txt <f.txt >out; test $? -eq 6 && registry-load -q <r.txt && registry-diff -q f.txt env:DEST_IOTHUB_CONN_STRING'
     has "iothubowner" "IoT Hub Data Contributor" "not tried"
     [ "$(wc -l <out)" -eq "$(wc -l <r.txt)" ]
     [ "$(jq -r .code out | sort -u | tr '\n' ' ')" = "NotTried Unfinished " ]

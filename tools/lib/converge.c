@@ -22,6 +22,7 @@ struct converge {
 	struct converge_job job;
 	struct record rec;
 	enum stage stage;
+	enum stage denied; /* what to do again, if ASK_DEVICE sees no reason */
 	int rounds;
 	bool wrote;
 	bool looked;               /* what is there may be overwritten */
@@ -339,6 +340,7 @@ static void
 succeeded(struct converge *c, struct http_reply *r)
 {
 	struct json there = { 0 };
+	bool disabled;
 
 	switch (c->stage) {
 	case READ_IDENTITY:
@@ -358,9 +360,16 @@ succeeded(struct converge *c, struct http_reply *r)
 		twin_next(c);
 		break;
 	case ASK_DEVICE:
-		fail(c, "IotHubUnauthorizedAccess",
-		    "modules of a disabled device cannot be read or written "
-		    "(load the line of the device with them)");
+		scan(&r->body, &there);
+		disabled =
+		    json_string_is(entry_member(&there, "status"), "disabled");
+		json_free(&there);
+		if (!disabled && c->rounds++ < ROUNDS)
+			go(c, c->denied); /* somebody's mistake */
+		else
+			fail(c, "IotHubUnauthorizedAccess",
+			    "modules of a disabled device cannot be read or "
+			    "written (load the line of the device with them)");
 		break;
 	case READ_TWIN:
 		take(&c->twin, r);
@@ -426,6 +435,8 @@ answered(struct http_reply *reply, void *ctx)
 		c->result.blind = true; /* CONTRACT 12.4 */
 		go(c, READ_TWIN);
 	} else if (reply->status == 401 && c->module && c->stage < ASK_DEVICE) {
+		c->denied =
+		    c->stage == WRITE_IDENTITY ? READ_IDENTITY : c->stage;
 		go(c, ASK_DEVICE);
 	} else if (reply->status == 404 && c->result.err.status == ANSWER_NO) {
 		missing(c, reply, code);

@@ -53,6 +53,7 @@ struct item {
 	double limit;            /* of this try */
 	double paced_at;         /* by the clock of its pace */
 	int throttles, failures; /* so far, each with its own back-off */
+	int unheard;             /* times it got a 401 after its renewal */
 	int sends;               /* within one try: libcurl repeats by itself */
 	bool urgent;             /* sent by an authorize hook */
 	bool refused;            /* got a 401: the hook must renew */
@@ -64,6 +65,21 @@ struct item {
 	bool dead;               /* could not be started; reply.err says why */
 };
 TAILQ_HEAD(items, item);
+
+/*
+ * A 401 after a new token is final: nothing would help.  But where the same
+ * kind of call with the same credentials has got in a moment ago, it is some
+ * front end's mistake.
+ */
+enum { WELCOMES = 16, UNHEARD_MOST = 5 };
+#define WELCOME_SECONDS 60.0
+
+struct welcome {
+	const void *auth;
+	const char *method; /* static text */
+	char room[16];      /* first part of the path */
+	double at;
+};
 
 struct http {
 	CURLM *multi;
@@ -78,6 +94,8 @@ struct http {
 	double until; /* monotonic; 0: none: http_until() */
 	int audit;
 	bool grumbled; /* has told about the retries */
+	struct welcome welcome[WELCOMES];
+	size_t welcomes; /* all ever; the oldest make room */
 };
 
 static double
@@ -347,6 +365,19 @@ host_of(const char *url)
 
 	p = p ? p + 3 : url;
 	return (struct span){ p, strcspn(p, "/?:") };
+}
+
+/* The first part of the path, cut to what a welcome holds. */
+static struct span
+room_of(const char *url)
+{
+	struct span host = host_of(url);
+	const char *at = host.at + host.len + strcspn(host.at + host.len, "/");
+	size_t len;
+
+	at += *at == '/';
+	len = strcspn(at, "/?");
+	return (struct span){ at, len < 15 ? len : 15 };
 }
 
 /* "Authorization: ..." from the caller's hook; -1: reply.err says why not. */
@@ -855,6 +886,47 @@ read_answer(struct http *h, struct item *it, bool *sure, bool *hope)
 		*hope = false;
 }
 
+/* The one that is like this, or NULL. */
+static struct welcome *
+find_welcome(struct http *h, const struct item *it)
+{
+	struct span room = room_of(it->r.url);
+
+	for (size_t i = 0; i < WELCOMES && i < h->welcomes; i++) {
+		struct welcome *w = &h->welcome[i];
+
+		if (w->auth == it->r.auth && !strcmp(w->method, it->r.method) &&
+		    !strncmp(w->room, room.at, room.len) && !w->room[room.len])
+			return w;
+	}
+	return NULL;
+}
+
+static void
+note_welcome(struct http *h, const struct item *it)
+{
+	struct welcome *w = find_welcome(h, it);
+	struct span room = room_of(it->r.url);
+
+	if (!w) {
+		w = &h->welcome[h->welcomes++ % WELCOMES];
+		*w = (struct welcome){ .auth = it->r.auth,
+			.method = it->r.method };
+		memcpy(w->room, room.at, room.len);
+	}
+	w->at = it->sent;
+}
+
+/* A 401, though the token was new. */
+static bool
+is_unheard(struct http *h, struct item *it)
+{
+	const struct welcome *w = find_welcome(h, it);
+
+	return it->r.odd_401 && w && now() - w->at < WELCOME_SECONDS &&
+	       it->unheard++ < UNHEARD_MOST;
+}
+
 /* Is it to be sent again?  *wait: after how many seconds. */
 static bool
 again(struct http *h, struct item *it, bool sure, double *wait)
@@ -870,6 +942,8 @@ again(struct http *h, struct item *it, bool sure, double *wait)
 		return false;
 	if (s == 429)
 		*wait = wait_throttled(h, it);
+	else if (s == 401 && it->refused && is_unheard(h, it))
+		*wait = wait_failed(h, it);
 	else if (s == 409 && it->r.retry_conflict && r->body.at &&
 		 memmem(r->body.at, r->body.len, "409002", 6))
 		*wait = wait_failed(h, it);
@@ -931,6 +1005,8 @@ judge(struct http *h, struct item *it)
 	drop_head(it);
 	if (!sure)
 		it->doubt = true;
+	if (it->r.odd_401 && r->status >= 200 && r->status <= 299)
+		note_welcome(h, it);
 	if (r->status)
 		trace("< %d in %.0f ms: %s %.*s", r->status,
 		    (now() - it->sent) * 1000, it->r.method,

@@ -79,6 +79,7 @@ struct http_request {
 			      * token that is refused is renewed once */
 	double timeout;      /* seconds for one attempt; 0: --timeout */
 	double delay;        /* seconds before it is sent first */
+	bool odd_401; /* a 401 where others get in is not believed at once */
 	http_authorize *authorize; /* NULL: none */
 	void *auth;
 	struct pace *pace; /* borrowed; NULL: none */
