@@ -411,7 +411,7 @@ has_modules(struct fleet *d, const char *id)
 
 	if (d->with_modules)
 		return idfile_has(d->with_modules, id, NULL);
-	d->with_modules = idfile_open();
+	d->with_modules = idfile_open(0);
 	do {
 		query(d, "SELECT deviceId, moduleId FROM devices.modules",
 		    &more, &rows, &page);
@@ -713,6 +713,7 @@ read_all(struct fleet *d)
 	if (d->want->limit && total > d->want->limit)
 		total = d->want->limit;
 	say_cost(d, total, large);
+	d->met = idfile_open(total);
 	progress_begin("devices", total);
 	read_listed(d, &list);
 	write_ready(d, true);
@@ -762,6 +763,7 @@ read_these(struct fleet *d)
 	char *id;
 
 	progress_begin("devices", 0);
+	d->met = idfile_open(0);
 	if (d->want->where)
 		read_where(d);
 	else if (!d->want->next &&
@@ -781,7 +783,6 @@ fleet_read(struct hub *hub, struct http *http, const struct fleet_want *want,
 
 	d.size = (size_t)http_jobs() * 4;
 	d.place = xcalloc(d.size, sizeof *d.place);
-	d.met = idfile_open();
 	if (want->ids || want->where || want->next)
 		read_these(&d);
 	else
