@@ -183,3 +183,34 @@ job() {
         registry-dump -q -o e.txt && cmp d.txt e.txt'
     has "'s' was begun with --via=rest: it goes on in that way" "job: 2" "calls: 0"
 }
+
+@test "gone on with in another order, by calls and by a job: none twice, none missing" {
+    jq -nrc --argjson n 2000 -f "$ROOT/examples/fleet.jq" >f.txt
+    cat >other <<'END'
+h=$IOTHUB_CONN_STRING
+jq -c 'select(.moduleId == null and (.id | test("00[37]$"))) + {importMode: "delete"}' f.txt >gone
+n=$(wc -l <gone)
+IOTHUB_CONN_STRING='' H=$h registry-load -q --no-undo --max-delete=50 --expect=$n --confirm=contoso env:H <gone >/dev/null &&
+    echo '{"id":"a-new","status":"enabled","authentication":{"type":"certificateAuthority"}}' |
+    IOTHUB_CONN_STRING='' H=$h registry-load -q env:H
+END
+    job 0 'curl -sd "path=/twins/*,skip=1500,count=0,do=status:403" $HUB_SIM_CONTROL/faults >/dev/null
+        registry-dump -q --via=rest -o d.txt --state=s 2>/dev/null; curl -sX DELETE $HUB_SIM_CONTROL/faults
+        curl -sd "method=GET,path=/hubpipe-*/devices*,skip=1,count=0,do=hang" $HUB_SIM_CONTROL/faults >/dev/null
+        registry-dump --via=job -o e.txt --state=t & for i in {1..200}; do grep -q "^[PS] [1-9]" t 2>/dev/null && break; sleep 0.1; done
+        kill -9 $!; wait $!; curl -sX DELETE $HUB_SIM_CONTROL/faults; cp e.txt.part p0
+        bash other || exit; curl -sX PUT -d 60 $HUB_SIM_CONTROL/clock >/dev/null
+        registry-dump -q -o d.txt --state=s && registry-dump -q --via=rest -o want.txt || exit
+        # The job of that time is gone with its container.
+        registry-dump -q --via=job --exclude-keys -o x.txt 2>/dev/null; registry-dump --via=job -o e.txt --state=t'
+    for got in d.txt e.txt; do
+        [ "$(jq -r '"\(.id)/\(.moduleId)"' $got | sort | uniq -d | wc -l)" -eq 0 ]
+        [ -z "$(comm -13 <(jq -r .id $got | sort -u) <(jq -r .id want.txt | sort -u))" ]
+        grep -q '"a-new"' $got
+    done
+    has "devices were read before"
+    # Of those that are gone, what was written before stays.
+    comm -23 <(jq -r .id e.txt | sort -u) <(jq -r .id want.txt | sort -u) >stay
+    [ -s stay ]
+    [ "$(grep -vc '00[37]$' stay)" -eq 0 ]
+}

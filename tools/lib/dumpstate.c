@@ -32,9 +32,17 @@ struct dumpstate {
 	char *path, *output, *part;
 	struct out *out;
 	EVP_MD_CTX *digest;
-	struct idfile *ids; /* that earlier runs wrote */
-	char *by;           /* the path, or NULL */
-	struct point at;    /* what is good */
+	char *by; /* the path, or NULL */
+	/*
+	 * What earlier runs wrote.  A hub mostly names it in the order in which
+	 * it is in the part, which is read beside it (id: what comes next,
+	 * NULL: no more); otherwise all ids are looked at.
+	 */
+	struct lines *written;
+	off_t passed; /* of them */
+	char *id, *module;
+	struct idfile *ids;
+	struct point at; /* what is good */
 	bool read, complete;
 	/* Of the journal: the last that is on disk, and those after it. */
 	struct point *point;
@@ -174,41 +182,60 @@ verify(struct dumpstate *s, const char *name, struct err *e)
 	return 0;
 }
 
-/* The ids of the lines that are good, in a second reading: which those are, is
- * known at the end of the first. */
-static int
-note_ids(struct dumpstate *s, struct err *e)
+/* The next of the lines that are good, which are known to be ours. */
+static void
+next_written(struct dumpstate *s)
 {
-	struct lines *in = lines_open_file(s->part, e);
 	struct json j = { 0 };
 	struct json_fault fault;
 	struct line line;
-	off_t offset = 0;
-	int rc = in ? 0 : -1;
+	struct span of;
+	struct err e;
 
-	while (rc == 0 && offset < s->at.offset) {
-		char *id = NULL, *module = NULL;
-		struct span of;
-
-		if (lines_next(in, &line, e) != LINES_LINE ||
-		    json_scan(line.text, &j, &fault) || j.kind != JSON_OBJECT) {
-			rc = err_set(
-			    e, BAD_DATA, s->part, "changed while it was read");
-			break;
-		}
-		id = json_string(entry_member(&j, "id"));
-		of = entry_member(&j, "moduleId");
-		if (of.at)
-			module = json_string(of);
-		if (id && (module || !of.at))
-			(void)idfile_add(s->ids, id, module);
-		free(id);
-		free(module);
-		offset += (off_t)line.raw.len;
-	}
-	lines_close(in);
+	free(s->id);
+	free(s->module);
+	s->id = s->module = NULL;
+	if (s->passed >= s->at.offset)
+		return;
+	if (lines_next(s->written, &line, &e) != LINES_LINE ||
+	    json_scan(line.text, &j, &fault) || j.kind != JSON_OBJECT)
+		die(BAD_DATA, s->part, "changed while it was read");
+	s->id = json_string(entry_member(&j, "id"));
+	of = entry_member(&j, "moduleId");
+	if (of.at)
+		s->module = json_string(of);
+	if (!s->id || (of.at && !s->module))
+		die(BAD_DATA, s->part, "changed while it was read");
+	s->passed += (off_t)line.raw.len;
 	json_free(&j);
-	return rc;
+}
+
+static int
+start_written(struct dumpstate *s, struct err *e)
+{
+	lines_close(s->written);
+	s->written = NULL;
+	s->passed = 0;
+	if (s->read || !s->at.offset)
+		return 0;
+	s->written = lines_open_file(s->part, e);
+	if (!s->written)
+		return -1;
+	next_written(s);
+	return 0;
+}
+
+/* Another order, or one that is gone: from now on each is looked up. */
+static void
+note_ids(struct dumpstate *s)
+{
+	struct err e;
+
+	s->ids = idfile_open(s->at.got.lines);
+	if (start_written(s, &e))
+		die_err(&e);
+	for (; s->id; next_written(s))
+		(void)idfile_add(s->ids, s->id, s->module);
 }
 
 /* A part that nobody speaks for is of a run that died at its very start; its
@@ -226,9 +253,7 @@ take_over(struct dumpstate *s, struct err *e)
 		return 0;
 	}
 	if (part && !s->complete)
-		return verify(s, s->part, e)      ? -1
-		       : s->read || !s->at.offset ? 0
-						  : note_ids(s, e);
+		return verify(s, s->part, e) || start_written(s, e) ? -1 : 0;
 	/* It may have its name already. */
 	if (s->read && stat(s->output, &st) == 0 &&
 	    st.st_size == s->point[0].offset)
@@ -286,7 +311,6 @@ start(struct dumpstate *s, const struct hub *hub, const char *options,
 	s->file = journal_open(s->path, "dump", false, e);
 	if (!s->file)
 		return -1;
-	s->ids = idfile_open();
 	if (!journal_begun(s->file)) {
 		if (journal_begin(s->file, pairs, e))
 			return -1;
@@ -383,7 +407,21 @@ bool
 dumpstate_skip(const char *id, const char *module, void *ctx)
 {
 	struct dumpstate *s = ctx;
+	bool devices = !s->by || strcmp(s->by, "rest") == 0;
 
+	if (s->ids)
+		return idfile_has(s->ids, id, module);
+	/* A device stands for its modules there. */
+	while (devices && s->id && s->module)
+		next_written(s);
+	if (!s->id)
+		return false;
+	if (strcmp(s->id, id) == 0 && !s->module == !module &&
+	    (!module || strcmp(s->module, module) == 0)) {
+		next_written(s);
+		return true;
+	}
+	note_ids(s);
 	return idfile_has(s->ids, id, module);
 }
 
@@ -469,6 +507,9 @@ dumpstate_close(struct dumpstate *s)
 		return;
 	journal_close(s->file);
 	idfile_close(s->ids);
+	lines_close(s->written);
+	free(s->id);
+	free(s->module);
 	free(s->by);
 	EVP_MD_CTX_free(s->digest);
 	free(s->point);

@@ -614,29 +614,6 @@ read_from_file(void *ctx, const char *id, const char *module)
 		begin(d, xstrdup(id), (struct span){ NULL, 0 });
 }
 
-/* How many devices the hub counts; -1 if it does not say.  The count is late
- * (CONTRACT 15). */
-static long
-count_devices(struct fleet *d)
-{
-	static const char *const path[] = { "totalDeviceCount", NULL };
-	struct buf body = BUF_INIT;
-	struct span value;
-	struct err e;
-	long n = -1;
-	char *text;
-
-	if (hub_get(d->hub, &body, NULL, &e, NULL, "/statistics/devices") ==
-		0 &&
-	    json_get(buf_peek(&body), path, &value, NULL) == 1) {
-		text = span_dup(value);
-		n = strtol(text, NULL, 10);
-		free(text);
-	}
-	buf_free(&body);
-	return n;
-}
-
 /* What is asked of the hub's throttle, which its devices share: the modules of
  * each device, its twin, and where one list does not hold all, its identity.
  * The twins of modules are added when they are seen. */
@@ -664,6 +641,7 @@ static long
 settle(struct fleet *d, long total)
 {
 	for (unsigned wait = SETTLE_FIRST; wait <= SETTLE_LAST; wait *= 2) {
+		struct err e;
 		long now;
 
 		if (d->got->devices >= total)
@@ -672,7 +650,7 @@ settle(struct fleet *d, long total)
 		     "%u s",
 		    hub_name(d->hub), total, d->got->devices, wait);
 		(void)sleep(wait);
-		now = count_devices(d);
+		now = hub_devices(d->hub, &e);
 		if (now >= 0 && now < total)
 			total = now;
 		if (d->got->devices >= total)
@@ -707,7 +685,7 @@ read_all(struct fleet *d)
 	    list.kind != JSON_ARRAY)
 		die(REMOTE_RETRY, hub_name(d->hub), "the answer is no list");
 	large = list.count >= LIST_MAX;
-	total = large ? count_devices(d) : (long)list.count;
+	total = large ? hub_devices(d->hub, &e) : (long)list.count;
 	if (total < (long)list.count)
 		total = (long)list.count;
 	if (d->want->limit && total > d->want->limit)

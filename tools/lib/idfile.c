@@ -27,14 +27,16 @@ struct idfile {
 	struct bucket *memory; /* or in the file */
 	int fd;
 	size_t buckets, count; /* buckets: a power of two, or 0 */
-	struct bucket window;  /* what was read last */
+	size_t expected;
+	struct bucket window; /* what was read last */
 };
 
 struct idfile *
-idfile_open(void)
+idfile_open(long expected)
 {
 	struct idfile *f = xcalloc(1, sizeof *f);
 
+	f->expected = expected > 0 ? (size_t)expected : 0;
 	f->fd = -1;
 	return f;
 }
@@ -136,6 +138,8 @@ grow(struct idfile *f)
 	struct err e;
 
 	f->buckets = old.buckets ? old.buckets * 2 : 16;
+	while (f->buckets * PER_BUCKET / 2 < f->expected)
+		f->buckets *= 2;
 	if (f->buckets <= IN_MEMORY) {
 		f->memory = xcalloc(f->buckets, sizeof *f->memory);
 	} else {

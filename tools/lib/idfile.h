@@ -11,8 +11,9 @@
 
 struct idfile;
 
-/* Nothing is made before the first id.  All die on failure. */
-struct idfile *idfile_open(void);
+/* Nothing is made before the first id.  expected: about how many there will
+ * be, or 0.  All die on failure. */
+struct idfile *idfile_open(long expected);
 /* module NULL for a device.  true: it was not there. */
 bool idfile_add(struct idfile *f, const char *id, const char *module);
 bool idfile_has(struct idfile *f, const char *id, const char *module);
