@@ -93,10 +93,9 @@ jv whatif_result(struct plan *p, bool ids_only);
 void export_group(struct sim *s, const struct sim_request *q,
     struct sim_reply *r, const char *group, jv request);
 
-/* An object's member without case; invalid: none.  Consumes object. */
-jv deploy_pick(jv object, const char *name);
-jv deploy_member(jv object, const char *name); /* the same; null: none */
-jv deploy_object(jv v);                        /* {} if it is none */
+/* As jv_at_nocase(), but jv_null() when absent. */
+jv deploy_member(jv object, const char *name);
+jv deploy_object(jv v); /* {} if it is none */
 
 /* -- history.c ----------------------------------------------------------- */
 

@@ -14,8 +14,7 @@
 
 enum { LONG_FINISHED = 600 * 1000 };
 
-/* -- what is asked for
- * --------------------------------------------------------- */
+/* -- what is asked for ---------------------------------------------------- */
 
 static int
 wrong(struct refusal *f, struct span name)
@@ -226,8 +225,7 @@ make_job(struct visit *v, struct job *job, bool typed, struct refusal *f)
 	return 0;
 }
 
-/* -- the hub's own door
- * ----------------------------------------------------------- */
+/* -- the hub's own door --------------------------------------------------- */
 
 static void
 reply_job(struct visit *v, struct job *job)
@@ -386,8 +384,7 @@ jobs_handle(struct visit *v)
 	free(word);
 }
 
-/* -- Resource Manager's
- * --------------------------------------------------------------- */
+/* -- Resource Manager's --------------------------------------------------- */
 
 static jv
 arm_jobs(struct sim *s, const char *hub)

@@ -182,6 +182,29 @@ check_limits(const struct plan *p, const char *name, jv declaration, jv value)
 	return no;
 }
 
+static jv
+type_fault(jv value, const char *word)
+{
+	jv text = jv_text(
+	    "Template parameter JToken type is not valid. Expected '%s'. "
+	    "Actual '%s'. Please see "
+	    "https://aka.ms/resource-manager-parameter-files for usage "
+	    "details.",
+	    strcmp(word, "Int") == 0    ? "Integer"
+	    : strcmp(word, "Bool") == 0 ? "Boolean"
+	    : type_is_secure(word)      ? word + 6
+					: word,
+	    jv_get_kind(value) == JV_KIND_NUMBER   ? "Integer"
+	    : jv_get_kind(value) == JV_KIND_STRING ? "String"
+	    : jv_get_kind(value) == JV_KIND_ARRAY  ? "Array"
+	    : jv_get_kind(value) == JV_KIND_OBJECT ? "Object"
+	    : jv_get_kind(value) == JV_KIND_NULL   ? "Null"
+						   : "Boolean");
+
+	jv_free(value);
+	return template_invalid(text, jv_null());
+}
+
 /* The value of one parameter; a failure when it has none or a wrong one. */
 jv
 parameter_value(struct plan *p, const char *asked)
@@ -211,11 +234,11 @@ parameter_value(struct plan *p, const char *asked)
 		    "Int, Bool, Array, Object, SecureObject'.");
 		goto out;
 	}
-	value = deploy_member(deploy_pick(jv_copy(p->given), name), "value");
+	value = deploy_member(jv_at_nocase(jv_copy(p->given), name), "value");
 	given = jv_get_kind(value) != JV_KIND_NULL;
 	if (!given) {
 		jv_free(value);
-		value = deploy_pick(jv_copy(declaration), "defaultValue");
+		value = jv_at_nocase(jv_copy(declaration), "defaultValue");
 		if (jv_is_valid(value) && p->depth < MAX_DEPTH) {
 			bool was = p->in_default;
 
@@ -244,24 +267,7 @@ parameter_value(struct plan *p, const char *asked)
 		}
 	}
 	if (!has_type(value, word)) {
-		jv text = jv_text(
-		    "Template parameter JToken type is not valid. Expected "
-		    "'%s'. Actual '%s'. Please see "
-		    "https://aka.ms/resource-manager-parameter-files for usage "
-		    "details.",
-		    strcmp(word, "Int") == 0    ? "Integer"
-		    : strcmp(word, "Bool") == 0 ? "Boolean"
-		    : type_is_secure(word)      ? word + 6
-						: word,
-		    jv_get_kind(value) == JV_KIND_NUMBER   ? "Integer"
-		    : jv_get_kind(value) == JV_KIND_STRING ? "String"
-		    : jv_get_kind(value) == JV_KIND_ARRAY  ? "Array"
-		    : jv_get_kind(value) == JV_KIND_OBJECT ? "Object"
-		    : jv_get_kind(value) == JV_KIND_NULL   ? "Null"
-							   : "Boolean");
-
-		jv_free(value);
-		no = template_invalid(text, jv_null());
+		no = type_fault(value, word);
 		goto out;
 	}
 	no = check_limits(p, name, jv_copy(declaration), value);

@@ -12,30 +12,9 @@
 #include "expr.h"
 
 jv
-deploy_pick(jv object, const char *name)
-{
-	jv found = jv_invalid();
-
-	if (jv_get_kind(object) != JV_KIND_OBJECT) {
-		jv_free(object);
-		return found;
-	}
-	jv_object_foreach(object, key, item) {
-		if (!jv_is_valid(found) &&
-		    strcasecmp(jv_string_value(key), name) == 0)
-			found = item;
-		else
-			jv_free(item);
-		jv_free(key);
-	}
-	jv_free(object);
-	return found;
-}
-
-jv
 deploy_member(jv object, const char *name)
 {
-	jv found = deploy_pick(object, name);
+	jv found = jv_at_nocase(object, name);
 
 	if (jv_is_valid(found))
 		return found;
@@ -193,15 +172,65 @@ plan_part_by_name(const struct plan *p, const char *name)
 	return found;
 }
 
+/* Why it cannot be a part, or jv_null().  id NULL: type and name do not fit. */
+static jv
+refuse_part(const struct plan *p, jv raw, const char *type, const char *name,
+    const char *id, bool absent)
+{
+	static const char *const missing[] = { "scope", "subscriptionId",
+		"resourceGroup" };
+	int same;
+
+	for (size_t i = 0; i < 3; i++) {
+		jv v = jv_at_nocase(jv_copy(raw), missing[i]);
+		bool there = jv_is_valid(v);
+
+		jv_free(v);
+		if (there)
+			return arm_fail(501, "NotSimulated",
+			    "hub-sim does not simulate a resource with '%s'",
+			    missing[i]);
+	}
+	if (id == NULL)
+		return template_invalid(
+		    jv_text("The template resource '%s' for type '%s' has "
+			    "incorrect segment lengths. A nested resource type "
+			    "must have identical number of segments as its "
+			    "resource name. A root resource type must have "
+			    "segment length one greater than its resource "
+			    "name. Please see "
+			    "https://aka.ms/arm-template/#resources for usage "
+			    "details.",
+			name, type),
+		    jv_null());
+	if (!arm_type_known(type))
+		return arm_fail(501, "NotSimulated",
+		    "hub-sim does not simulate resources of the type '%s'",
+		    type);
+	same = plan_part_by_id(p, id);
+	if (same >= 0 && p->part[same].state != PART_ABSENT && !absent)
+		return template_invalid(
+		    jv_text("The resource '%s' is defined multiple times in a "
+			    "template. Please see "
+			    "https://aka.ms/arm-template/#resources for usage "
+			    "details.",
+			id),
+		    jv_null());
+	if (p->count >= MAX_PARTS)
+		return template_invalid(
+		    jv_text("The number of template resources limit exceeded. "
+			    "Limit: '%d'",
+			(int)MAX_PARTS),
+		    jv_null());
+	return jv_null();
+}
+
 static jv
 add_part(struct plan *p, jv raw, const char *above_type, const char *above_name,
     bool absent)
 {
-	static const char *const missing[] = { "scope", "subscriptionId",
-		"resourceGroup" };
 	jv no = jv_null(), condition = deploy_member(jv_copy(raw), "condition");
-	char *type = NULL, *name = NULL, *api = NULL, *id, *own;
-	struct part *part;
+	char *type = NULL, *name = NULL, *api = NULL, *id = NULL, *own;
 
 	if (jv_get_kind(condition) != JV_KIND_NULL) {
 		condition = plan_evaluate(p, condition);
@@ -224,64 +253,20 @@ add_part(struct plan *p, jv raw, const char *above_type, const char *above_name,
 	free(own);
 	if (name)
 		api = text_member(p, raw, "apiVersion", &no);
-	if (api == NULL)
-		goto out;
-	for (size_t i = 0; i < 3; i++) {
-		jv v = deploy_pick(jv_copy(raw), missing[i]);
-
-		if (jv_is_valid(v) && jv_is_valid(no)) {
-			jv_free(no);
-			no = arm_fail(501, "NotSimulated",
-			    "hub-sim does not simulate a resource with '%s'",
-			    missing[i]);
-		}
-		jv_free(v);
-	}
-	id = part_id(p, type, name);
-	if (jv_is_valid(no) && id == NULL) {
-		jv_free(no);
-		no = template_invalid(
-		    jv_text("The template resource '%s' for type '%s' has "
-			    "incorrect segment lengths. A nested resource type "
-			    "must have identical number of segments as its "
-			    "resource name. A root resource type must have "
-			    "segment length one greater than its resource "
-			    "name. Please see "
-			    "https://aka.ms/arm-template/#resources for usage "
-			    "details.",
-			name, type),
-		    jv_null());
-	} else if (jv_is_valid(no) && !arm_type_known(type)) {
-		jv_free(no);
-		no = arm_fail(501, "NotSimulated",
-		    "hub-sim does not simulate resources of the type '%s'",
-		    type);
-	} else if (jv_is_valid(no) && plan_part_by_id(p, id) >= 0 &&
-		   p->part[plan_part_by_id(p, id)].state != PART_ABSENT &&
-		   !absent) {
-		jv_free(no);
-		no = template_invalid(
-		    jv_text("The resource '%s' is defined multiple times in a "
-			    "template. Please see "
-			    "https://aka.ms/arm-template/#resources for usage "
-			    "details.",
-			id),
-		    jv_null());
-	} else if (jv_is_valid(no) && p->count >= MAX_PARTS) {
-		jv_free(no);
-		no = template_invalid(
-		    jv_text("The number of template resources limit exceeded. "
-			    "Limit: '%d'",
-			(int)MAX_PARTS),
-		    jv_null());
+	if (api) {
+		id = part_id(p, type, name);
+		no = refuse_part(p, raw, type, name, id, absent);
 	}
 	if (!jv_is_valid(no)) {
+		jv_free(raw);
+		free(type);
+		free(name);
+		free(api);
 		free(id);
-		goto out;
+		return no;
 	}
 	p->part = xrealloc(p->part, ((size_t)p->count + 1) * sizeof *p->part);
-	part = &p->part[p->count++];
-	*part = (struct part){ .type = type,
+	p->part[p->count++] = (struct part){ .type = type,
 		.name = name,
 		.api = api,
 		.id = id,
@@ -292,15 +277,8 @@ add_part(struct plan *p, jv raw, const char *above_type, const char *above_name,
 		.body = jv_null(),
 		.after = jv_null(),
 		.failure = jv_null() };
-	jv_free(no);
-	no = add_parts(p, deploy_member(raw, "resources"), type, name, absent);
-	return no;
-out:
-	jv_free(raw);
-	free(type);
-	free(name);
-	free(api);
-	return no;
+	return add_parts(
+	    p, deploy_member(raw, "resources"), type, name, absent);
 }
 
 /* Consumes resources; jv_null() or a refusal. */

@@ -111,25 +111,6 @@ read_name(struct reader *c)
 	return xstrndup(from, (size_t)(c->at - from));
 }
 
-/* A member, whatever its case; undefined when it is not there. */
-static jv
-member(jv object, const char *name)
-{
-	jv found = jv_invalid();
-
-	if (jv_get_kind(object) == JV_KIND_OBJECT)
-		jv_object_foreach(object, k, v) {
-			if (strcasecmp(jv_string_value(k), name) == 0) {
-				jv_free(found);
-				found = jv_copy(v);
-			}
-			jv_free(k);
-			jv_free(v);
-		}
-	jv_free(object);
-	return found;
-}
-
 static jv
 element(struct reader *c, jv array)
 {
@@ -156,7 +137,7 @@ read_path(struct reader *c, jv v)
 		} else {
 			char *name = read_name(c);
 
-			v = member(v, name);
+			v = jv_at_nocase(v, name);
 			free(name);
 		}
 	}
@@ -206,8 +187,9 @@ read_property(struct reader *c)
 	else if (system && strcasecmp(name, "twin") == 0)
 		v = read_path(c, jv_copy(c->twin));
 	else
-		v = member(arm_member(c->message,
-			       system ? "systemProperties" : "appProperties"),
+		v = jv_at_nocase(
+		    arm_member(c->message,
+			system ? "systemProperties" : "appProperties"),
 		    name);
 	free(name);
 	return v;

@@ -96,8 +96,7 @@ plan_save(struct sim *s, const struct plan *p)
 	(void)sim_step(s, q);
 }
 
-/* -- showing
- * -------------------------------------------------------------------- */
+/* -- showing -------------------------------------------------------------- */
 
 static const char *
 status_word(const struct plan *p, int64_t now)
@@ -226,8 +225,7 @@ missing(struct refusal *f, const char *id)
 	return refuse(f, NO_JOB, "Job with id '%.80s' was not found", id);
 }
 
-/* -- making
- * ---------------------------------------------------------------------- */
+/* -- making --------------------------------------------------------------- */
 
 /* "2026-11-21T08:50:00.000Z", or null: at once. */
 static int
@@ -389,8 +387,7 @@ cancel(struct visit *v, const char *id, struct refusal *f)
 	return 0;
 }
 
-/* -- listing
- * ---------------------------------------------------------------------- */
+/* -- listing -------------------------------------------------------------- */
 
 static long
 page_size(const struct visit *v)
@@ -501,8 +498,7 @@ scheduled_handle(struct visit *v)
 	free(word);
 }
 
-/* -- doing
- * ------------------------------------------------------------------------- */
+/* -- doing ---------------------------------------------------------------- */
 
 static void
 add_device(struct visit *v, const struct plan *p, struct span id)
@@ -668,7 +664,8 @@ advance(struct sim *s, struct plan *p)
 		p->status = JOB_RUNNING;
 		plan_save(s, p);
 	}
-	if (v.now > p->start + p->most * 1000) {
+	if ((v.now - p->start) / 1000 >=
+	    p->most) { /* most may be all of 63 bits */
 		p->status = JOB_FAILED;
 		p->ended = v.now;
 		p->reason = xstrdup("The job did not end within its maximum "

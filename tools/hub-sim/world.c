@@ -14,7 +14,7 @@
 static jv
 variable_value(struct plan *p, const char *name)
 {
-	jv value = deploy_pick(jv_copy(p->variables), name);
+	jv value = jv_at_nocase(jv_copy(p->variables), name);
 
 	if (!jv_is_valid(value)) {
 		jv_free(value);
@@ -413,7 +413,7 @@ world_call(void *ctx, const char *name, jv args)
 
 	if (strcmp(name, "parameters") == 0 && first) {
 		if (jv_is_valid(p->frame)) {
-			v = deploy_pick(jv_copy(p->frame), first);
+			v = jv_at_nocase(jv_copy(p->frame), first);
 			if (!jv_is_valid(v)) {
 				jv_free(v);
 				v = fault("The function has no parameter '%s'",

@@ -438,6 +438,26 @@ jv_at(jv object, const char *name)
 }
 
 jv
+jv_at_nocase(jv object, const char *name)
+{
+	jv found = jv_invalid();
+
+	if (jv_get_kind(object) == JV_KIND_OBJECT) {
+		found = jv_object_get(jv_copy(object), jv_string(name));
+		jv_object_foreach(object, key, item) {
+			if (!jv_is_valid(found) &&
+			    strcasecmp(jv_string_value(key), name) == 0)
+				found = item;
+			else
+				jv_free(item);
+			jv_free(key);
+		}
+	}
+	jv_free(object);
+	return found;
+}
+
+jv
 jv_path(jv value, const char *path)
 {
 	while (*path) {

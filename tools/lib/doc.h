@@ -47,7 +47,9 @@ int err_from_jv(struct err *e, jv invalid);
 jv jv_or_die(jv value);
 
 /* Small readers.  All consume; absent or of another kind gives the default. */
-jv jv_at(jv object, const char *name);  /* jv_null() when absent */
+jv jv_at(jv object, const char *name); /* jv_null() when absent */
+/* As Resource Manager reads names: without case; invalid when absent. */
+jv jv_at_nocase(jv object, const char *name);
 jv jv_path(jv value, const char *path); /* "properties.routing.endpoints" */
 char *jv_dup_string(jv value); /* malloc'd; NULL unless it is a string */
 bool jv_string_is(jv value, const char *text);

@@ -597,30 +597,6 @@ f_range(const char *name, jv args)
 	return out;
 }
 
-/* The member of that name, without case; invalid when there is none. */
-jv
-expr_member(jv object, const char *name)
-{
-	jv exact = jv_object_get(jv_copy(object), jv_string(name));
-
-	if (jv_is_valid(exact)) {
-		jv_free(object);
-		return exact;
-	}
-	jv_free(exact);
-	exact = jv_invalid();
-	jv_object_foreach(object, key, item) {
-		if (!jv_is_valid(exact) &&
-		    strcasecmp(jv_string_value(key), name) == 0)
-			exact = item;
-		else
-			jv_free(item);
-		jv_free(key);
-	}
-	jv_free(object);
-	return exact;
-}
-
 static bool
 array_has(jv list, jv what) /* borrows both */
 {
@@ -643,7 +619,7 @@ f_contains(const char *name, jv args)
 		yes =
 		    strstr(jv_string_value(in), jv_string_value(what)) != NULL;
 	} else if (k == JV_KIND_OBJECT && text) {
-		m = expr_member(jv_copy(in), jv_string_value(what));
+		m = jv_at_nocase(jv_copy(in), jv_string_value(what));
 		yes = jv_is_valid(m);
 		jv_free(m);
 	} else if (k == JV_KIND_ARRAY && expr_is_scalar(jv_get_kind(what))) {

@@ -251,7 +251,7 @@ fold_select(jv value, jv key, const char *kind)
 		return expr_tree_pair(kind, value, key);
 	if (jv_get_kind(value) == JV_KIND_OBJECT &&
 	    jv_get_kind(key) == JV_KIND_STRING) {
-		found = expr_member(jv_copy(value), jv_string_value(key));
+		found = jv_at_nocase(jv_copy(value), jv_string_value(key));
 		if (!jv_is_valid(found)) {
 			jv_free(found);
 			names = known_names(value);

@@ -38,11 +38,9 @@ jv expr_walk(const struct expr_walk *w, jv value, const struct expr_place *at);
 /* A pure function by its lower-case name, all args known; consumes them.
  * expr_unknown() when there is no such function. */
 jv expr_call(const char *name, jv args);
-bool expr_is_scalar(jv_kind k); /* string, number, true or false */
+bool expr_is_scalar(jv_kind k);     /* string, number, true or false */
 jv expr_bad_args(const char *name); /* that their number or kind is wrong */
 /* As the service writes a value into text; consumes. */
 jv expr_text_of(jv value);
-/* The member of that name, without case; invalid when there is none. */
-jv expr_member(jv object, const char *name);
 
 #endif
