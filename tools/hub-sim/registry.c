@@ -66,12 +66,13 @@ visit_body(struct visit *v, struct json *body, struct refusal *f)
 }
 
 void
-reply_text(struct visit *v, int status, const struct buf *body)
+reply_text(struct visit *v, int status, struct buf *body)
 {
 	v->r->status = status;
 	v->r->content_type = NULL;
-	buf_clear(&v->r->body);
-	buf_span(&v->r->body, buf_peek(body));
+	buf_wipe(&v->r->body);
+	v->r->body = *body;
+	*body = (struct buf)BUF_INIT;
 }
 
 /* Two bodies are in use (CONTRACT 11.3); conflicts of modules have the

@@ -66,7 +66,8 @@ int refuse(struct refusal *f, int status, int number, const char *code,
     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* Fills the reply, in the form the service has for that code. */
 void reply_refusal(struct visit *v, const struct refusal *f);
-void reply_text(struct visit *v, int status, const struct buf *body);
+/* The body is the reply's then. */
+void reply_text(struct visit *v, int status, struct buf *body);
 
 /* The body as JSON, or -1: it is none.  json_free() comes after either. */
 int visit_body(struct visit *v, struct json *body, struct refusal *f);
@@ -102,6 +103,8 @@ struct stamp {
 	char time[32];
 	int64_t version; /* 0: none is shown, as in reported */
 };
+/* Not negative; quicker than a format. */
+void add_decimal(struct buf *out, int64_t n);
 void metadata_merge(struct span old, struct span patch,
     const struct stamp *stamp, struct buf *out);
 void metadata_follow(struct span old_meta, struct span old, struct span now,

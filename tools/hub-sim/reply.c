@@ -56,17 +56,29 @@ sim_wake(struct sim *s)
 	s->wake = true;
 }
 
+static void
+put_digits(char *end, int n, int width)
+{
+	for (; width > 0; width--, n /= 10)
+		*--end = (char)('0' + n % 10);
+}
+
 /* Milliseconds before 1970 do not occur; a clock that far off is not ours. */
 void
 sim_iso_time(int64_t ms, char out[32])
 {
 	time_t seconds = (time_t)(ms / 1000);
 	struct tm t;
-	size_t n;
 
 	(void)gmtime_r(&seconds, &t);
-	n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &t);
-	(void)snprintf(out + n, 32 - n, ".%03d0000Z", (int)(ms % 1000));
+	memcpy(out, "0000-00-00T00:00:00.0000000Z", 29);
+	put_digits(out + 4, t.tm_year + 1900, 4);
+	put_digits(out + 7, t.tm_mon + 1, 2);
+	put_digits(out + 10, t.tm_mday, 2);
+	put_digits(out + 13, t.tm_hour, 2);
+	put_digits(out + 16, t.tm_min, 2);
+	put_digits(out + 19, t.tm_sec, 2);
+	put_digits(out + 23, (int)(ms % 1000), 3);
 }
 
 void

@@ -509,16 +509,27 @@ section_merge(struct span old, struct span patch, struct buf *out)
 	merge(old, patch, 0, out);
 }
 
+void
+add_decimal(struct buf *out, int64_t n)
+{
+	char digits[24], *at = digits + sizeof digits;
+
+	do
+		*--at = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	buf_add(out, at, (size_t)(digits + sizeof digits - at));
+}
+
 static void
 add_stamp(const struct stamp *stamp, struct buf *out)
 {
 	buf_text(out, "{\"$lastUpdated\":\"");
 	buf_text(out, stamp->time);
-	if (stamp->version)
-		buf_printf(out, "\",\"$lastUpdatedVersion\":%lld",
-		    (long long)stamp->version);
-	else
-		buf_char(out, '"');
+	buf_char(out, '"');
+	if (stamp->version) {
+		buf_text(out, ",\"$lastUpdatedVersion\":");
+		add_decimal(out, stamp->version);
+	}
 }
 
 /* The stamp goes on what the patch names and on the way to it; an array is

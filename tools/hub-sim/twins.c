@@ -30,7 +30,9 @@ add_section(struct buf *out, struct span section, struct span meta,
 		buf_span(out, meta);
 	else
 		metadata_merge(span_of("{}"), section, stamp, out);
-	buf_printf(out, ",\"$version\":%lld}", (long long)version);
+	buf_text(out, ",\"$version\":");
+	add_decimal(out, version);
+	buf_char(out, '}');
 }
 
 void
@@ -64,8 +66,9 @@ twin_text(const struct row *row, struct buf *out)
 	text_or_null(
 	    out, "\",\"x509Thumbprint\":{\"primaryThumbprint\":", row->thumb1);
 	text_or_null(out, ",\"secondaryThumbprint\":", row->thumb2);
-	buf_printf(out, "},\"modelId\":\"\",\"version\":%lld,\"tags\":",
-	    (long long)row->version);
+	buf_text(out, "},\"modelId\":\"\",\"version\":");
+	add_decimal(out, row->version);
+	buf_text(out, ",\"tags\":");
 	buf_span(out, row->tags);
 	buf_text(out, ",\"properties\":{\"desired\":");
 	add_section(
