@@ -27,26 +27,6 @@ struct export
 
 /* -- is it to be by job --------------------------------------------------- */
 
-static long
-count_devices(struct hub *hub)
-{
-	static const char *const path[] = { "totalDeviceCount", NULL };
-	struct buf body = BUF_INIT;
-	struct span value;
-	struct err e;
-	long n = -1;
-	char *text;
-
-	if (hub_get(hub, &body, NULL, &e, NULL, "/statistics/devices") == 0 &&
-	    json_get(buf_peek(&body), path, &value, NULL) == 1) {
-		text = span_dup(value);
-		n = strtol(text, NULL, 10);
-		free(text);
-	}
-	buf_free(&body);
-	return n;
-}
-
 /* What calls would cost; modules are not counted by anybody. */
 static bool
 is_chosen(struct export *x)
@@ -54,6 +34,7 @@ is_chosen(struct export *x)
 	const struct fleet_want *want = x->want;
 	struct via_work work = { .rest = "calls", .lines = -1 };
 	bool some = want->ids || want->where || want->next || want->limit;
+	struct err e;
 	double n;
 
 	if (some)
@@ -66,7 +47,7 @@ is_chosen(struct export *x)
 	if (via_is_told() && !via_told_job())
 		return false;
 	if (!some)
-		x->total = count_devices(x->hub);
+		x->total = hub_devices(x->hub, &e);
 	if (want->job)
 		return true;
 	if (x->total >= 0) {

@@ -703,6 +703,26 @@ hub_get(struct hub *h, struct buf *into, char code[64], struct err *e,
 	return rc;
 }
 
+long
+hub_devices(struct hub *h, struct err *e)
+{
+	static const char *const path[] = { "totalDeviceCount", NULL };
+	struct buf body = BUF_INIT;
+	struct span value;
+	long n = -1;
+
+	if (hub_get(h, &body, NULL, e, NULL, "/statistics/devices") != 0)
+		return -1;
+	if (json_get(buf_peek(&body), path, &value, NULL) == 1 &&
+	    json_kind_of(value) == JSON_NUMBER)
+		n = strtol(value.at, NULL, 10); /* more JSON follows */
+	else
+		err_set(e, REMOTE_RETRY, hub_name(h),
+		    "does not say how many devices it has");
+	buf_free(&body);
+	return n;
+}
+
 /* -- what it permits ------------------------------------------------------ */
 
 struct hub_limits

@@ -71,6 +71,9 @@ int hub_get(struct hub *h, struct buf *into, char code[64], struct err *e,
     const char *query, const char *path_fmt, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* How many devices it counts, which is late (CONTRACT 15); -1 with *e. */
+long hub_devices(struct hub *h, struct err *e);
+
 /* The lines of CONTRACT Annex A: what is counted by itself. */
 enum hub_kind {
 	HUB_IDENTITY, /* each device of a bulk call */

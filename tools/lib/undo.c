@@ -120,31 +120,6 @@ count_deletes(struct ledger *l)
 	return c;
 }
 
-/* Devices of the hub; -1 with *e.  The count is late (CONTRACT 15). */
-static long
-hub_devices(struct hub *hub, struct err *e)
-{
-	static const char *const path[] = { "totalDeviceCount", NULL };
-	struct buf body = BUF_INIT;
-	struct span value;
-	long n = -1;
-	char *text;
-
-	if (hub_get(hub, &body, NULL, e, NULL, "/statistics/devices"))
-		return -1;
-	if (json_get(buf_peek(&body), path, &value, NULL) == 1 &&
-	    json_kind_of(value) == JSON_NUMBER) {
-		text = span_dup(value);
-		n = strtol(text, NULL, 10);
-		free(text);
-	} else {
-		err_set(e, REMOTE_RETRY, hub_name(hub),
-		    "does not say how many devices it has");
-	}
-	buf_free(&body);
-	return n;
-}
-
 /* -- which of them are there -------------------------------------------------
  */
 
