@@ -32,18 +32,28 @@ entry_path(struct span text, const char *a, const char *b)
 	return value;
 }
 
-/* The same of a member of j, where it may have been listed. */
+/* The same of a record. */
 static struct span
-inner(const struct json *j, const char *name, const char *a, const char *b)
+part(const struct record *rec, enum record_member which)
 {
-	const struct json_member *m;
+	const struct json_member *m = rec->known[which];
 
-	if (json_find(j, name, &m) != 1)
+	return !m || m->kind == JSON_NULL ? (struct span){ NULL, 0 } : m->value;
+}
+
+/* The same of what is in authentication, which may have been listed. */
+static struct span
+auth_part(const struct record *rec, const char *a, const char *b)
+{
+	const struct json_member *m = rec->known[RECORD_AUTHENTICATION];
+
+	if (!m)
 		return (struct span){ NULL, 0 };
-	if (j->levels < JSON_LEVELS)
+	if (rec->json.levels < JSON_LEVELS)
 		return entry_path(m->value, a, b);
-	if (json_find_in(j, m, a, &m) != 1 ||
-	    (b && json_find_in(j, m, b, &m) != 1) || m->kind == JSON_NULL)
+	if (json_find_in(&rec->json, m, a, &m) != 1 ||
+	    (b && json_find_in(&rec->json, m, b, &m) != 1) ||
+	    m->kind == JSON_NULL)
 		return (struct span){ NULL, 0 };
 	return m->value;
 }
@@ -129,12 +139,9 @@ static int
 check_keys(
     const struct record *rec, bool generate, const char **code, struct err *e)
 {
-	const struct json *j = &rec->json;
-	struct span auth = entry_member(j, "authentication"), type;
-	bool first =
-	    has_text(inner(j, "authentication", "symmetricKey", "primaryKey"));
-	bool second = has_text(
-	    inner(j, "authentication", "symmetricKey", "secondaryKey"));
+	struct span auth = part(rec, RECORD_AUTHENTICATION), type;
+	bool first = has_text(auth_part(rec, "symmetricKey", "primaryKey"));
+	bool second = has_text(auth_part(rec, "symmetricKey", "secondaryKey"));
 
 	if (auth.at && *auth.at != '{') {
 		*code = "NoKeys";
@@ -166,10 +173,10 @@ check_keys(
 }
 
 static int
-check_etag(const struct record *rec, const char *name, const char **code,
-    struct err *e)
+check_etag(const struct record *rec, enum record_member which, const char *name,
+    const char **code, struct err *e)
 {
-	if (has_text(entry_member(&rec->json, name)))
+	if (has_text(part(rec, which)))
 		return 0;
 	*code = "NoETag";
 	return err_set(e, BAD_DATA, NULL, "%s needs %s",
@@ -186,15 +193,16 @@ entry_check(
 	if (rec->mode == RECORD_UPDATE_IF_MATCH ||
 	    rec->mode == RECORD_DELETE_IF_MATCH ||
 	    rec->mode == RECORD_CREATE_OR_UPDATE_IF_MATCH)
-		if (!rec->system_module && check_etag(rec, "eTag", code, e))
+		if (!rec->system_module &&
+		    check_etag(rec, RECORD_ETAG, "eTag", code, e))
 			return -1;
 	if (rec->mode == RECORD_UPDATE_TWIN_IF_MATCH &&
-	    check_etag(rec, "twinETag", code, e))
+	    check_etag(rec, RECORD_TWIN_ETAG, "twinETag", code, e))
 		return -1;
 	if (deletes || !entry_has_identity(rec))
 		return 0;
 	/* The service would take a missing one for enabled. */
-	if (!rec->module && !entry_member(&rec->json, "status").at) {
+	if (!rec->module && !part(rec, RECORD_STATUS).at) {
 		*code = "NoStatus";
 		return err_set(e, BAD_DATA, NULL, "no status");
 	}
@@ -472,11 +480,10 @@ void
 entry_identity(const struct record *rec, enum entry_form form,
     const char *scope, const struct json *there, struct buf *into)
 {
-	const struct json *j = &rec->json;
-	struct span auth = entry_member(j, "authentication");
-	struct span status = entry_member(j, "status");
-	struct span reason = entry_member(j, "statusReason");
-	struct span managed = entry_member(j, "managedBy");
+	struct span auth = part(rec, RECORD_AUTHENTICATION);
+	struct span status = part(rec, RECORD_STATUS);
+	struct span reason = part(rec, RECORD_REASON);
+	struct span managed = part(rec, RECORD_MANAGED);
 	struct buf locked = BUF_INIT;
 
 	if (form == ENTRY_LOCKED) {
@@ -489,9 +496,9 @@ entry_identity(const struct record *rec, enum entry_form form,
 		auth = entry_member(there, "authentication");
 	}
 	buf_char(into, '{');
-	add(into, "deviceId", entry_member(j, "id"));
+	add(into, "deviceId", part(rec, RECORD_ID));
 	if (rec->module) {
-		add(into, "moduleId", entry_member(j, "moduleId"));
+		add(into, "moduleId", part(rec, RECORD_MODULE));
 		if (!managed.at && there)
 			managed = entry_member(there, "managedBy");
 		add(into, "managedBy", managed);
@@ -500,7 +507,7 @@ entry_identity(const struct record *rec, enum entry_form form,
 		add(into, "status", status);
 		add(into, "statusReason", reason);
 		add(into, "authentication", auth);
-		add(into, "capabilities", entry_member(j, "capabilities"));
+		add(into, "capabilities", part(rec, RECORD_CAPABILITIES));
 		add_scopes(rec, form, scope, there, into);
 	}
 	buf_char(into, '}');
@@ -516,7 +523,7 @@ section_of(const struct json *j, const char *name)
 void
 entry_twin(const struct record *rec, const struct json *there, struct buf *into)
 {
-	struct span tags = entry_member(&rec->json, "tags");
+	struct span tags = part(rec, RECORD_TAGS);
 	struct span desired = section_of(&rec->json, "desired");
 	struct buf plain = BUF_INIT;
 
@@ -526,8 +533,8 @@ entry_twin(const struct record *rec, const struct json *there, struct buf *into)
 		desired = section_of(there, "desired");
 	entry_plain(desired.at ? desired : span_of("{}"), &plain);
 	buf_char(into, '{');
-	add(into, "deviceId", entry_member(&rec->json, "id"));
-	add(into, "moduleId", entry_member(&rec->json, "moduleId"));
+	add(into, "deviceId", part(rec, RECORD_ID));
+	add(into, "moduleId", part(rec, RECORD_MODULE));
 	add(into, "tags", tags.at ? tags : span_of("{}"));
 	buf_text(into, ",\"properties\":{\"desired\":");
 	buf_span(into, buf_peek(&plain));
@@ -565,7 +572,7 @@ same_auth(const struct record *rec, const struct json *there)
 		{ "x509Thumbprint", "primaryThumbprint" },
 		{ "x509Thumbprint", "secondaryThumbprint" },
 	};
-	struct span want = entry_member(&rec->json, "authentication");
+	struct span want = part(rec, RECORD_AUTHENTICATION);
 	struct span have = entry_member(there, "authentication");
 	struct span type = entry_path(want, "type", NULL);
 	struct span type_there = entry_path(have, "type", NULL);
@@ -622,7 +629,7 @@ entry_same_identity(const struct record *rec, enum entry_form form,
 		return false;
 	if (rec->module)
 		/* The service's own export does not have it. */
-		return !entry_member(&rec->json, "managedBy").at ||
+		return !part(rec, RECORD_MANAGED).at ||
 		       same_text(&rec->json, there, "managedBy");
 	return same_status(rec, there) && rec->edge == is_edge(there) &&
 	       (form == ENTRY_ROOT || same_parent(scope, there));
@@ -685,7 +692,7 @@ entry_same_twin(const struct record *rec, const struct json *there)
 {
 	struct span none = { NULL, 0 };
 
-	return same_section(entry_member(&rec->json, "tags"),
+	return same_section(part(rec, RECORD_TAGS),
 		   there ? entry_member(there, "tags") : none) &&
 	       same_section(section_of(&rec->json, "desired"),
 		   there ? section_of(there, "desired") : none);
@@ -708,13 +715,14 @@ bool
 entry_has_twin(const struct record *rec, bool *reported)
 {
 	const struct json *j = &rec->json;
-	const struct json_member *m, *section;
-	bool twin = json_find(j, "tags", &m) == 1 && has_more(j, m);
+	const struct json_member *m = rec->known[RECORD_TAGS], *section;
+	bool twin = m && has_more(j, m);
 
 	if (j->levels < JSON_LEVELS)
 		bug("a record of which too little is listed");
 	*reported = false;
-	if (json_find(j, "properties", &m) != 1 || m->kind != JSON_OBJECT)
+	m = rec->known[RECORD_PROPERTIES];
+	if (!m || m->kind != JSON_OBJECT)
 		return twin;
 	for (size_t i = (size_t)(m - j->member) + 1; i < m->next;
 	     i = section->next) {

@@ -96,7 +96,7 @@ skip_plain(const char *p, const char *end)
 		int mask = _mm_movemask_epi8(odd);
 
 		if (mask)
-			return p + __builtin_ctz((unsigned)mask);
+			return p + (unsigned)__builtin_ctz((unsigned)mask);
 		p += 16;
 	}
 #endif
@@ -261,15 +261,25 @@ scan_scalar(struct scan *s, const char *p)
 	}
 }
 
-static struct json_member *
-new_member(struct json *j)
+static void
+grow(struct json *j)
 {
-	if (j->count == j->cap) {
-		j->cap = j->cap ? 2 * j->cap : 16;
-		j->member = xrealloc(j->member, j->cap * sizeof *j->member);
-	}
-	j->member[j->count] = (struct json_member){ .name = { "", 0 } };
-	return &j->member[j->count++];
+	j->cap = j->cap ? 2 * j->cap : 16;
+	j->member = xrealloc(j->member, j->cap * sizeof *j->member);
+}
+
+/* Filled by begin_member() and end_member(). */
+static inline struct json_member *
+new_member(struct json *j, struct span name, bool escaped)
+{
+	struct json_member *m;
+
+	if (j->count == j->cap)
+		grow(j);
+	m = &j->member[j->count++];
+	m->name = name;
+	m->escaped = escaped;
+	return m;
 }
 
 /* To that byte, or what is there in its place: mostly no blank is before it. */
@@ -294,12 +304,9 @@ scan_name(struct scan *s, const char *p, struct json *j, bool listed)
 	p = scan_string(s, p);
 	if (!p)
 		return NULL;
-	if (listed) {
-		struct json_member *m = new_member(j);
-
-		m->name = (struct span){ start, (size_t)(p - start) };
-		m->escaped = s->escaped;
-	}
+	if (listed)
+		(void)new_member(
+		    j, (struct span){ start, (size_t)(p - start) }, s->escaped);
 	p = seek(p, s->end, ':');
 	if (p == s->end || *p != ':')
 		return fail(s, p, "expected ':'");
@@ -320,7 +327,8 @@ begin_member(const char *p, struct json *j, bool named)
 {
 	struct json_member *m;
 
-	m = named ? &j->member[j->count - 1] : new_member(j);
+	m = named ? &j->member[j->count - 1]
+		  : new_member(j, (struct span){ "", 0 }, false);
 	m->value.at = p;
 	m->kind = json_kind_of((struct span){ p, 1 });
 	return j->count - 1;
@@ -355,7 +363,8 @@ scan_value(struct scan *s, const char *p, struct json *j)
 		p = skip_blank(p, end);
 		if (p == end)
 			return fail(s, p, NULL);
-		/* Elements of an array within are of no use, and may be many. */
+		/* Elements of an array within are of no use, and may be many.
+		 */
 		if (depth == 0)
 			j->kind = json_kind_of((struct span){ p, 1 });
 		else if (depth <= levels && (depth == 1 || closing == '}'))

@@ -73,6 +73,7 @@ static bool
 is_managed(const struct record *rec)
 {
 	return rec->module && !rec->system_module &&
+	       rec->known[RECORD_MANAGED] &&
 	       entry_member(&rec->json, "managedBy").len > 2;
 }
 
@@ -122,7 +123,8 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 		entry->flags |= LOAD_HAS_REPORTED;
 	if (entry->flags & LOAD_HAS_TWIN && r->p->twin == LEDGER_NONE)
 		r->p->twin = i;
-	if (rec->module || !writes_identity(entry))
+	if (rec->module || !writes_identity(entry) ||
+	    !(rec->known[RECORD_SCOPE] || rec->known[RECORD_PARENTS]))
 		return;
 	parent = entry_parents(&rec->json);
 	if (parent)

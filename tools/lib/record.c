@@ -237,13 +237,13 @@ forget(struct record *rec)
 	rec->id = rec->module = NULL;
 	rec->mode = RECORD_CREATE_OR_UPDATE;
 	rec->edge = rec->disabled = rec->system_module = false;
+	memset(rec->known, 0, sizeof rec->known);
 }
 
 int
 record_read(struct span line, struct record *rec, struct err *e)
 {
 	struct json_fault fault;
-	unsigned seen = 0;
 	enum record_member k = RECORD_OTHER;
 
 	forget(rec);
@@ -259,10 +259,10 @@ record_read(struct span line, struct record *rec, struct err *e)
 		k = record_member_of(m->name, k);
 		if (k == RECORD_OTHER)
 			continue;
-		if (seen & 1u << k)
+		if (rec->known[k])
 			return err_set(e, BAD_DATA, NULL, "%s is there twice",
 			    known[k].name);
-		seen |= 1u << k;
+		rec->known[k] = m;
 		if (read_member(k, m, rec, e))
 			return -1;
 	}

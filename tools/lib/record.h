@@ -51,7 +51,8 @@ enum record_member record_member_of(
     struct span name, enum record_member before);
 
 struct record {
-	struct json json;  /* the top level; spans point into the line */
+	struct json json; /* the top level; spans point into the line */
+	const struct json_member *known[RECORD_OTHER]; /* NULL: not there */
 	char *id, *module; /* malloc'd; module NULL for a device */
 	enum record_mode mode;
 	bool edge;          /* capabilities.iotEdge is true */
