@@ -5,15 +5,7 @@
 #include <stdlib.h>
 
 #include "doc.h"
-
-static int tests, failures;
-
-static void
-check(bool ok, const char *what)
-{
-	failures += !ok;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ++tests, what);
-}
+#include "tap.h"
 
 static void
 says(const char *what, const char *body, const char *code, const char *text)
@@ -139,6 +131,5 @@ main(void)
 	id("", NULL);
 	check(arm_id_same("/A/b/", "/a/B") && !arm_id_same("/a", "/ab"),
 	    "ids compare without case");
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

@@ -1,18 +1,9 @@
 /* Storage accounts: connection strings, signatures, lists (CONTRACT 17). */
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "storage.h"
-
-static int count, failed;
-
-static void
-ok(bool good, const char *what)
-{
-	printf("%sok %d - %s\n", good ? "" : "not ", ++count, what);
-	failed += !good;
-}
+#include "tap.h"
 
 static struct storage *
 with(struct http *http, const char *text, struct err *e)
@@ -33,9 +24,9 @@ test_signature(struct http *http)
 	struct storage *s = with(http, "UseDevelopmentStorage=true", &e);
 	char *url = NULL;
 
-	ok(s && strcmp(storage_account(s), "devstoreaccount1") == 0,
+	check(s && strcmp(storage_account(s), "devstoreaccount1") == 0,
 	    "the emulator's account");
-	ok(s && storage_makes_containers(s) && !storage_by_identity(s),
+	check(s && storage_makes_containers(s) && !storage_by_identity(s),
 	    "a key makes containers");
 	/* Again when a second passes in between. */
 	for (int i = 0; s && i < 3 && (!url || strcmp(url, want) != 0); i++) {
@@ -43,11 +34,11 @@ test_signature(struct http *http)
 		url = storage_job_url(s, "devicefiles", "rwdl",
 		    1893456000L - (long)time(NULL), &e);
 	}
-	ok(url && strcmp(url, want) == 0, "the signature of a container");
+	check(url && strcmp(url, want) == 0, "the signature of a container");
 	free(url);
 	url = s ? storage_url(s, "c", "a/b c+.txt") : NULL;
-	ok(url && strcmp(url, "http://127.0.0.1:10000/devstoreaccount1/c/a/"
-			      "b%20c%2B.txt") == 0,
+	check(url && strcmp(url, "http://127.0.0.1:10000/devstoreaccount1/c/a/"
+				 "b%20c%2B.txt") == 0,
 	    "a path keeps its slashes");
 	free(url);
 	storage_close(s);
@@ -91,21 +82,21 @@ test_strings(struct http *http)
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		s = with(http, good[i].text, &e);
 		/* Blanks belong to a value; the key above has one. */
-		ok(good[i].account
-			? s && !strcmp(storage_account(s), good[i].account)
-			: !s,
+		check(good[i].account
+			  ? s && !strcmp(storage_account(s), good[i].account)
+			  : !s,
 		    good[i].account ? "a connection string" : "blanks");
 		storage_close(s);
 	}
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		s = with(http, bad[i], &e);
-		ok(!s && e.status == BAD_USAGE && !strstr(e.text, "c2Vj") &&
-			!strstr(e.subject, "c2Vj"),
+		check(!s && e.status == BAD_USAGE && !strstr(e.text, "c2Vj") &&
+			  !strstr(e.subject, "c2Vj"),
 		    e.text);
 		storage_close(s);
 	}
 	(void)unsetenv("STORAGE_ACCT_CONN_STRING");
-	ok(!storage_configured() && !storage_open(http, &e),
+	check(!storage_configured() && !storage_open(http, &e),
 	    "nothing is configured");
 }
 
@@ -117,9 +108,9 @@ test_xml(void)
 	char *one = storage_xml(&at, "Name"), *two = storage_xml(&at, "Name"),
 	     *three = storage_xml(&at, "NextMarker");
 
-	ok(one && !strcmp(one, "x&<y"), "a text is decoded");
-	ok(two && !*two, "an empty one");
-	ok(!three, "none");
+	check(one && !strcmp(one, "x&<y"), "a text is decoded");
+	check(two && !*two, "an empty one");
+	check(!three, "none");
 	free(one);
 	free(two);
 	free(three);
@@ -136,6 +127,5 @@ main(void)
 	test_strings(http);
 	test_xml();
 	http_close(http);
-	printf("1..%d\n", count);
-	return failed ? 1 : 0;
+	return done_testing();
 }

@@ -5,14 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int tests, failures;
-
-static void
-check(bool ok, const char *what)
-{
-	failures += !ok;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ++tests, what);
-}
+#include "tap.h"
 
 /* Parsed and written again on one line. */
 static void
@@ -94,6 +87,5 @@ main(void)
 	    "jv_path gives null for what is not");
 	jv_free(v);
 
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

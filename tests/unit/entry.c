@@ -5,16 +5,7 @@
 #include <stdlib.h>
 
 #include "ledger.h"
-
-static int tests, failures;
-
-static void
-check(bool good, const char *name)
-{
-	tests++;
-	failures += !good;
-	printf("%s %d - %s\n", good ? "ok" : "not ok", tests, name);
-}
+#include "tap.h"
 
 static struct record rec;
 static struct json there;
@@ -265,6 +256,5 @@ main(void)
 	test_ledger();
 	record_free(&rec);
 	json_free(&there);
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

@@ -7,14 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int tests, failures;
-
-static void
-check(bool ok, const char *what)
-{
-	failures += !ok;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ++tests, what);
-}
+#include "tap.h"
 
 #define KEY "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 #define CONN                                                                  \
@@ -192,6 +185,5 @@ main(void)
 	l = hub_limits("F1", 1);
 	check(l.identity == 100, "F1");
 	hub_close(hub);
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

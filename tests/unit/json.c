@@ -5,16 +5,7 @@
 #include <stdlib.h>
 
 #include "msg.h"
-
-static int tests, failures;
-
-static void
-check(bool good, const char *name)
-{
-	tests++;
-	failures += !good;
-	printf("%s %d - %s\n", good ? "ok" : "not ok", tests, name);
-}
+#include "tap.h"
 
 static int
 scan(const char *text, size_t len, struct json *j, struct json_fault *f)
@@ -463,6 +454,5 @@ main(void)
 	test_splice();
 	test_set_path();
 	test_jv();
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

@@ -1,21 +1,11 @@
 /* Tests of tools/lib/lines.c; prints TAP. */
 #include "lines.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "out.h"
-
-static int tests, failures;
-
-static void
-check(bool good, const char *name)
-{
-	tests++;
-	failures += !good;
-	printf("%s %d - %s\n", good ? "ok" : "not ok", tests, name);
-}
+#include "tap.h"
 
 /* A file with that in it, at its start. */
 static int
@@ -175,6 +165,5 @@ main(void)
 	    (size_t)3 * LINE_MAX_BYTES + 7, false, "three times as long");
 	test_pipe();
 	test_failures();
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

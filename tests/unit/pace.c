@@ -8,20 +8,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-static int tests, failures;
+#include "tap.h"
+
 static double t;
 
 static double
 clock_of_test(void)
 {
 	return t;
-}
-
-static void
-check(bool ok, const char *what)
-{
-	failures += !ok;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ++tests, what);
 }
 
 static bool
@@ -427,6 +421,5 @@ main(void)
 	adapted("S1 x1, small bucket", 100.0 / 60, 5, 0.6);
 	adapted("S3 x1", 5000.0 / 60, 139.5, 0.6);
 	adapted("S1 x10, small bucket", 1000.0 / 60, 5, 0.6);
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

@@ -4,15 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int tests, failures;
-
-static void
-check(bool good, const char *name)
-{
-	tests++;
-	failures += !good;
-	printf("%s %d - %s\n", good ? "ok" : "not ok", tests, name);
-}
+#include "tap.h"
 
 static struct record rec;
 
@@ -127,6 +119,5 @@ main(void)
 	test_bad();
 	test_modes();
 	record_free(&rec);
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

@@ -9,15 +9,7 @@
 #include <stdlib.h>
 
 #include "msg.h"
-
-static int tests, failures;
-
-static void
-check(bool ok, const char *what)
-{
-	failures += !ok;
-	printf("%sok %d - %s\n", ok ? "" : "not ", ++tests, what);
-}
+#include "tap.h"
 
 #define KEY "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -206,6 +198,5 @@ main(void)
 	unbase64("YWJj\n", NULL);
 	unbase64("YW-_", NULL);
 	test_jwt();
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

@@ -7,16 +7,7 @@
 #include <unistd.h>
 
 #include "doc.h"
-
-static int count, failed;
-
-static void
-ok(bool good, const char *what)
-{
-	count++;
-	failed += !good;
-	printf("%sok %d - %s\n", good ? "" : "not ", count, what);
-}
+#include "tap.h"
 
 enum { T = 1800000000, HOUR = 3600, DAY = 24 * HOUR };
 
@@ -50,43 +41,44 @@ test_rules(void)
 {
 	jv a = jv_array(), two;
 
-	ok(allowed(jv_array(), 0, "eastus", NULL) == -1, "none: now");
+	check(allowed(jv_array(), 0, "eastus", NULL) == -1, "none: now");
 	a = turn(turn(turn(a, 0, "asked", "eastus"), 0, "begun", "eastus"), 10,
 	    "done", "eastus");
-	ok(allowed(jv_copy(a), 20, "westus", "an hour") == 70,
+	check(allowed(jv_copy(a), 20, "westus", "an hour") == 70,
 	    "an hour after the end, not the start");
-	ok(allowed(jv_copy(a), 70, "westus", NULL) == -1, "then: now");
-	ok(allowed(jv_copy(a), 69, "westus", "an hour") == 70, "not before");
+	check(allowed(jv_copy(a), 70, "westus", NULL) == -1, "then: now");
+	check(allowed(jv_copy(a), 69, "westus", "an hour") == 70, "not before");
 	two = turn(
 	    turn(jv_copy(a), 100, "done", "westus"), 200, "done", "eastus");
-	ok(allowed(jv_copy(two), 300, "westus", NULL) == -1,
+	check(allowed(jv_copy(two), 300, "westus", NULL) == -1,
 	    "one back and one more: back is allowed");
 	two = turn(two, 300, "done", "westus");
-	ok(allowed(jv_copy(two), 400, "eastus", "2 failovers") == 10 + 1440,
+	check(allowed(jv_copy(two), 400, "eastus", "2 failovers") == 10 + 1440,
 	    "two there: a day after the first");
-	ok(allowed(jv_copy(two), 400, "WestUS", "2 failbacks") == 100 + 1440,
+	check(allowed(jv_copy(two), 400, "WestUS", "2 failbacks") == 100 + 1440,
 	    "two back: a day after the first, in any spelling");
-	ok(allowed(jv_copy(two), 1451, "eastus", NULL) == -1,
+	check(allowed(jv_copy(two), 1451, "eastus", NULL) == -1,
 	    "the day is over for the first");
 	two = turn(two, 1430, "begun", "eastus");
-	ok(allowed(jv_copy(two), 1445, "eastus", "3 failovers") == 200 + 1440,
+	check(
+	    allowed(jv_copy(two), 1445, "eastus", "3 failovers") == 200 + 1440,
 	    "three known: a day after the last but one");
 	jv_free(two);
-	ok(allowed(turn(jv_copy(a), 100, "failed", "westus"), 110, "westus",
-	       NULL) == -1,
+	check(allowed(turn(jv_copy(a), 100, "failed", "westus"), 110, "westus",
+		  NULL) == -1,
 	    "one that failed counts for nothing");
-	ok(allowed(turn(turn(jv_copy(a), 100, "begun", "westus"), 105, "failed",
-		       "westus"),
-	       110, "westus", NULL) == -1,
+	check(allowed(turn(turn(jv_copy(a), 100, "begun", "westus"), 105,
+			  "failed", "westus"),
+		  110, "westus", NULL) == -1,
 	    "nor one that was begun and failed");
-	ok(allowed(turn(jv_copy(a), 100, "begun", "westus"), 110, "eastus",
-	       "an hour") == 160,
+	check(allowed(turn(jv_copy(a), 100, "begun", "westus"), 110, "eastus",
+		  "an hour") == 160,
 	    "one whose end nobody saw counts from its start");
-	ok(allowed(turn(jv_copy(a), 100, "asked", "westus"), 110, "eastus",
-	       NULL) == -1,
+	check(allowed(turn(jv_copy(a), 100, "asked", "westus"), 110, "eastus",
+		  NULL) == -1,
 	    "one that was only asked for does not");
-	ok(allowed(turn(jv_array(), 5000, "done", "eastus"), 0, "westus",
-	       NULL) == -1,
+	check(allowed(turn(jv_array(), 5000, "done", "eastus"), 0, "westus",
+		  NULL) == -1,
 	    "a time that is to come is a wrong clock, no rule");
 	jv_free(a);
 }
@@ -109,16 +101,17 @@ test_open(void)
 {
 	jv a = turn(jv_array(), 0, "asked", "eastus");
 
-	ok(open_is(jv_array(), 0, "eastus", ""), "nothing is under way");
-	ok(open_is(jv_copy(a), 1, "eastus", "asked"), "asked for, no answer");
+	check(open_is(jv_array(), 0, "eastus", ""), "nothing is under way");
+	check(
+	    open_is(jv_copy(a), 1, "eastus", "asked"), "asked for, no answer");
 	a = turn(a, 0, "begun", "eastus");
-	ok(open_is(jv_copy(a), 1, "EastUS", "begun"), "begun");
-	ok(open_is(jv_copy(a), 1, NULL, "begun"), "anywhere");
-	ok(open_is(jv_copy(a), 1, "westus", ""), "not to another region");
-	ok(open_is(jv_copy(a), 1500, "eastus", ""), "not a day later");
-	ok(open_is(turn(jv_copy(a), 9, "done", "eastus"), 10, "eastus", ""),
+	check(open_is(jv_copy(a), 1, "EastUS", "begun"), "begun");
+	check(open_is(jv_copy(a), 1, NULL, "begun"), "anywhere");
+	check(open_is(jv_copy(a), 1, "westus", ""), "not to another region");
+	check(open_is(jv_copy(a), 1500, "eastus", ""), "not a day later");
+	check(open_is(turn(jv_copy(a), 9, "done", "eastus"), 10, "eastus", ""),
 	    "not when it is done");
-	ok(open_is(turn(jv_copy(a), 9, "failed", "eastus"), 10, NULL, ""),
+	check(open_is(turn(jv_copy(a), 9, "failed", "eastus"), 10, NULL, ""),
 	    "not when it has failed");
 	jv_free(a);
 }
@@ -136,11 +129,11 @@ test_file(void)
 	deep = xasprintf("%s/a", dir);
 	file = xasprintf("%s/a/b.jsonl", dir);
 	all = turns_of(file, "/H");
-	ok(jv_array_length(all) == 0, "no file is no turn");
-	ok(turns_add(file, T, "/h", "begun", NULL, "eastus", "https://x/\"y",
-	       "sb://z/", &e) == 0 &&
-		turns_add(file, T + 1, "/other", "begun", "a", "b", NULL, NULL,
-		    &e) == 0,
+	check(jv_array_length(all) == 0, "no file is no turn");
+	check(turns_add(file, T, "/h", "begun", NULL, "eastus", "https://x/\"y",
+		  "sb://z/", &e) == 0 &&
+		  turns_add(file, T + 1, "/other", "begun", "a", "b", NULL,
+		      NULL, &e) == 0,
 	    "lines are added, folders made");
 	f = fopen(file, "ae");
 	if (f) {
@@ -148,19 +141,20 @@ test_file(void)
 		(void)fclose(f);
 	}
 	all = turns_of(file, "/H");
-	ok(jv_array_length(jv_copy(all)) == 1,
+	check(jv_array_length(jv_copy(all)) == 1,
 	    "of one hub, whatever else is there");
 	one = jv_array_get(all, 0);
-	ok(jv_string_is(jv_at(jv_copy(one), "operation"), "https://x/\"y") &&
-		jv_string_is(jv_at(jv_copy(one), "endpoint"), "sb://z/") &&
-		jv_string_is(
-		    jv_at(jv_copy(one), "time"), "2027-01-15T08:00:00Z"),
+	check(jv_string_is(jv_at(jv_copy(one), "operation"), "https://x/\"y") &&
+		  jv_string_is(jv_at(jv_copy(one), "endpoint"), "sb://z/") &&
+		  jv_string_is(
+		      jv_at(jv_copy(one), "time"), "2027-01-15T08:00:00Z"),
 	    "as it was written");
 	jv_free(one);
-	ok(turns_add(dir, T, "/h", "done", NULL, "x", NULL, NULL, &e) == -1 &&
+	check(
+	    turns_add(dir, T, "/h", "done", NULL, "x", NULL, NULL, &e) == -1 &&
 		e.status == LOCAL_FAILURE,
 	    "what cannot be written is said");
-	ok(turns_add(NULL, T, "/h", "done", NULL, "x", NULL, NULL, &e) == 0,
+	check(turns_add(NULL, T, "/h", "done", NULL, "x", NULL, NULL, &e) == 0,
 	    "no file, no journal");
 	(void)unlink(file);
 	(void)rmdir(deep);
@@ -175,10 +169,10 @@ test_time(void)
 	char text[32];
 
 	turns_time(T, text);
-	ok(!strcmp(text, "2027-01-15T08:00:00Z"), "time as text");
-	ok(turns_parse(text) == T, "and back");
-	ok(turns_parse("2027-01-15T08:00:00.123Z") == T, "with a fraction");
-	ok(turns_parse("yesterday") < 0 && turns_parse("") < 0, "none");
+	check(!strcmp(text, "2027-01-15T08:00:00Z"), "time as text");
+	check(turns_parse(text) == T, "and back");
+	check(turns_parse("2027-01-15T08:00:00.123Z") == T, "with a fraction");
+	check(turns_parse("yesterday") < 0 && turns_parse("") < 0, "none");
 }
 
 int
@@ -188,6 +182,5 @@ main(void)
 	test_open();
 	test_file();
 	test_time();
-	printf("1..%d\n", count);
-	return failed != 0;
+	return done_testing();
 }
