@@ -40,23 +40,33 @@ sign_unbase64(struct buf *into, const char *text)
 }
 
 int
+sign_mac(const struct buf *key, const struct buf *text, struct buf *into)
+{
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned int n = 0;
+
+	if (!HMAC(EVP_sha256(), key->at, (int)key->len,
+		(const unsigned char *)text->at, text->len, mac, &n))
+		return -1;
+	buf_base64(into, mac, n);
+	OPENSSL_cleanse(mac, sizeof mac);
+	return 0;
+}
+
+int
 sign_hub(struct buf *into, const char *resource, const char *key,
     const char *policy, long expiry)
 {
 	struct buf raw = BUF_INIT, uri = BUF_INIT, text = BUF_INIT;
 	struct buf sig = BUF_INIT;
-	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned int n = 0;
 	int rc = -1;
 
 	if (!*key || sign_unbase64(&raw, key) != 0)
 		goto out;
 	buf_url(&uri, resource, strlen(resource));
 	buf_printf(&text, "%s\n%ld", uri.at ? uri.at : "", expiry);
-	if (!HMAC(EVP_sha256(), raw.at, (int)raw.len,
-		(const unsigned char *)text.at, text.len, mac, &n))
+	if (sign_mac(&raw, &text, &sig) != 0)
 		goto out;
-	buf_base64(&sig, mac, n);
 	buf_printf(into, "SharedAccessSignature sr=%s&sig=", uri.at);
 	buf_url(into, sig.at, sig.len);
 	buf_printf(into, "&se=%ld", expiry);
@@ -66,7 +76,6 @@ sign_hub(struct buf *into, const char *resource, const char *key,
 	}
 	rc = 0;
 out:
-	OPENSSL_cleanse(mac, sizeof mac);
 	buf_wipe(&raw);
 	buf_wipe(&text);
 	buf_wipe(&sig);

@@ -22,6 +22,9 @@ int sign_hub(struct buf *into, const char *resource, const char *key,
 int sign_jwt(struct buf *jwt, struct span pem, const char *url,
     const char *client, long now);
 
+/* HMAC-SHA256 of a text in base64, appended; -1: the library failed. */
+int sign_mac(const struct buf *key, const struct buf *text, struct buf *into);
+
 /* One part of "A=b;C=d=", name without case; malloc'd, NULL when absent. */
 char *sign_part(const char *connection_string, const char *name);
 

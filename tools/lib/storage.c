@@ -1,7 +1,6 @@
 /* storage.c: one storage account, and who we are to it; see storage.h. */
 #include "storageroom.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -221,15 +220,11 @@ take_connection_string(struct storage *s, const char *text, struct err *e)
 	else if (rc == 0)
 		s->account = xstrndup(strstr(s->endpoint, "://") + 3,
 		    strcspn(strstr(s->endpoint, "://") + 3, ".:"));
-	if (key)
-		OPENSSL_cleanse(key, strlen(key));
-	if (sas)
-		OPENSSL_cleanse(sas, strlen(sas));
 	free(dev);
 	free(hub);
 	free(name);
-	free(key);
-	free(sas);
+	secret_free(key);
+	secret_free(sas);
 	free(endpoint);
 	free(suffix);
 	free(protocol);
@@ -336,9 +331,7 @@ storage_close(struct storage *s)
 	if (!s)
 		return;
 	buf_wipe(&s->key);
-	if (s->sas)
-		OPENSSL_cleanse(s->sas, strlen(s->sas));
-	free(s->sas);
+	secret_free(s->sas);
 	if (s->cred)
 		cred_close(s->cred);
 	free(s->endpoint);

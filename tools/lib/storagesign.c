@@ -2,15 +2,13 @@
  * takes: Shared Key, SAS, or a bearer token; see storage.h. */
 #include "storageroom.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <time.h>
 
 #include "cred.h"
+#include "sign.h"
 
 #define STORAGE_API "2021-12-02"
 
@@ -120,14 +118,8 @@ static int
 sign(const struct buf *key, const struct buf *text, struct buf *into,
     struct err *e)
 {
-	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned int n = 0;
-
-	if (!HMAC(EVP_sha256(), key->at, (int)key->len,
-		(const unsigned char *)text->at, text->len, mac, &n))
+	if (sign_mac(key, text, into) != 0)
 		return err_set(e, LOCAL_FAILURE, NULL, "HMAC failed");
-	buf_base64(into, mac, n);
-	OPENSSL_cleanse(mac, sizeof mac);
 	return 0;
 }
 
@@ -223,8 +215,7 @@ storage_header(struct http_request *r, char *line)
 static void
 signing_free(struct signing *g)
 {
-	OPENSSL_cleanse(g->url, strlen(g->url));
-	free(g->url);
+	secret_free(g->url);
 	free(g);
 }
 
@@ -286,8 +277,7 @@ copy_of(const struct http_request *r)
 static void
 request_free(struct http_request *r)
 {
-	OPENSSL_cleanse(r->url, strlen(r->url));
-	free(r->url);
+	secret_free(r->url);
 	buf_wipe(&r->body);
 	for (size_t i = 0; i < HEADERS && r->headers[i]; i++)
 		free(r->headers[i]);
