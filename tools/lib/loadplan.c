@@ -199,9 +199,9 @@ parents_of(struct load_plan *p, const char *ids)
 	return parent_of(p, ids);
 }
 
-/* Now that all are there, who stands on whom? */
+/* Who of those that have the flag stands on whom? */
 static void
-link_all(struct load_plan *p)
+link_those(struct load_plan *p, unsigned flag)
 {
 	struct ledger *l = p->ledger;
 	struct buf text = BUF_INIT;
@@ -209,20 +209,16 @@ link_all(struct load_plan *p)
 	struct err e;
 	char *parent;
 
-	if (!(p->flags & (LOAD_IS_MODULE | LOAD_HAS_PARENT)))
-		return;
-	for (uint32_t i = 0; i < l->count; i++) {
+	for (uint32_t i = 0; i < l->count && p->flags & flag; i++) {
 		const struct ledger_entry *entry = ledger_at(l, i);
-		bool module = entry->flags & LOAD_IS_MODULE;
 
-		if (entry->state != LEDGER_TODO ||
-		    !(module || entry->flags & LOAD_HAS_PARENT))
+		if (entry->state != LEDGER_TODO || !(entry->flags & flag))
 			continue;
 		ledger_text(l, i, &text);
 		if (record_read(buf_peek(&text), &rec, &e))
 			bug("a record that was read before is none: %s",
 			    e.text);
-		if (module) {
+		if (flag == LOAD_IS_MODULE) {
 			link_device(l, i, rec.id);
 		} else if ((parent = entry_parents(&rec.json))) {
 			uint32_t n = parents_of(p, parent);
@@ -275,7 +271,12 @@ load_read(struct ledger *ledger, const struct load_rules *rules,
 		load_free(p);
 		return NULL;
 	}
-	link_all(p);
+	/* Now that all are there.  Parents are found by a table of their own:
+	 * two would be much memory. */
+	link_those(p, LOAD_IS_MODULE);
+	if (p->flags & LOAD_HAS_PARENT)
+		ledger_forget_ids(ledger);
+	link_those(p, LOAD_HAS_PARENT);
 	return p;
 }
 
