@@ -20,14 +20,7 @@ EOF
 
 # sim STATUS [OPTION...] -- TEXT
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --log="$D/log" --from "$D/hub.json" \
-        "${options[@]}" -- bash -o pipefail -c "$2"
+    simulate --log="$D/log" --from "$D/hub.json" : "$@"
 }
 
 ask='hub-export -g west-rg t-hub | jq -r .resources[0].name'

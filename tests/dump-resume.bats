@@ -29,15 +29,8 @@ END
 }
 
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --from "$FIXTURES/two-hubs.json" \
-        --dest contoso-east --operation-ms 1 "${options[@]}" -- \
-        bash -o pipefail -c "./load && $2"
+    simulate --from "$FIXTURES/two-hubs.json" \
+        --dest contoso-east --operation-ms 1 : "${@:1:$#-1}" "./load && ${!#}"
 }
 
 @test "kill -9 until done: the same bytes, and a manifest that is right" {

@@ -10,15 +10,8 @@ setup() {
 
 # sim STATUS [OPTION...] -- SCRIPT: in bash; contoso has west.txt.
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --from "$FIXTURES/two-hubs.json" --registry west.txt \
-        --dest contoso-east --operation-ms 1 "${options[@]}" -- \
-        bash -o pipefail -c "$2"
+    simulate --from "$FIXTURES/two-hubs.json" --registry west.txt \
+        --dest contoso-east --operation-ms 1 : "$@"
 }
 
 ca() { # N: so many devices, each fifth with a module

@@ -54,6 +54,23 @@ expect_pipe() {
     expect_status "$want" bash -o pipefail -c "$@"
 }
 
+# simulate [OPTION...] : STATUS [OPTION...] -- TEXT: the text in bash, in a
+# simulator with these options.  A file's sim() is this with options of its own.
+simulate() {
+    local options=() want
+    while [ "$1" != : ]; do
+        options+=("$1")
+        shift
+    done
+    want=$2
+    shift 2
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    expect_status "$want" hub-sim "${options[@]}" -- bash -o pipefail -c "$2"
+}
+
 # has TEXT...: each TEXT occurs in $output.
 has() {
     local text

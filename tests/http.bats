@@ -18,14 +18,7 @@ EOF
 
 # sim STATUS [OPTION...] -- TEXT
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --log="$D/log" "${options[@]}" -- \
-        bash -o pipefail -c "$2"
+    simulate --log="$D/log" : "$@"
 }
 
 # How often the simulator saw METHOD on a path that ends in PATTERN.

@@ -13,18 +13,12 @@ setup() {
 
 # sim STATUS [OPTION...] -- SCRIPT: in bash; contoso-east (C) has f.txt.
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
     # shellcheck disable=SC2016 # theirs
-    expect_status "$want" hub-sim --from "$FIXTURES/two-hubs.json" --dest contoso-east --operation-ms 1 "${options[@]}" -- \
-        bash -o pipefail -c 'export C=$DEST_IOTHUB_CONN_STRING
+    simulate --from "$FIXTURES/two-hubs.json" --dest contoso-east --operation-ms 1 : \
+        "${@:1:$#-1}" 'export C=$DEST_IOTHUB_CONN_STRING
             registry-load -q <f.txt || exit 99
             delete() { registry-load --confirm=contoso-east "$@" env:C; }
-            '"$2"
+            '"${!#}"
 }
 
 # lines IDS...: that delete these devices.

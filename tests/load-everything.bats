@@ -17,15 +17,8 @@ END
 # sim STATUS [OPTION...] -- SCRIPT: in bash, with two empty hubs, contoso and
 # contoso-east (DEST_IOTHUB_CONN_STRING).
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --from "${TWO_HUBS:-$FIXTURES/two-hubs.json}" \
-        --dest contoso-east --operation-ms 1 "${options[@]}" -- \
-        bash -o pipefail -c "$2"
+    simulate --from "${TWO_HUBS:-$FIXTURES/two-hubs.json}" \
+        --dest contoso-east --operation-ms 1 : "$@"
 }
 
 # No Entra credentials: what only a key shows.

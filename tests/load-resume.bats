@@ -43,15 +43,7 @@ END
 }
 
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --from "$FIXTURES/two-hubs.json" \
-        --dest contoso-east --operation-ms 1 "${options[@]}" -- \
-        bash -o pipefail -c "$2"
+    simulate --from "$FIXTURES/two-hubs.json" --dest contoso-east --operation-ms 1 : "$@"
 }
 
 fleet() {

@@ -27,14 +27,7 @@ fleet() {
 
 # sim STATUS [OPTION...] -- TEXT
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --from "$FIXTURES/two-hubs.json" --dest contoso-east \
-        --operation-ms 1 "${options[@]}" -- bash -o pipefail -c "$2"
+    simulate --from "$FIXTURES/two-hubs.json" --dest contoso-east --operation-ms 1 : "$@"
 }
 
 @test "what is no SKU, no percentage, no rate is refused before anything is asked" {

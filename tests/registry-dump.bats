@@ -11,16 +11,9 @@ setup() {
 # sim STATUS [OPTION...] -- SCRIPT: in bash, with two hubs, contoso and
 # contoso-east; west.txt, where it is there, is what contoso has.
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    [ -e west.txt ] && options+=(--registry west.txt)
-    expect_status "$want" hub-sim --from "$FIXTURES/two-hubs.json" \
-        --dest contoso-east --operation-ms 1 "${options[@]}" -- \
-        bash -o pipefail -c "$2"
+    local west=()
+    [ -e west.txt ] && west=(--registry west.txt)
+    simulate "${west[@]}" --from "$FIXTURES/two-hubs.json" --dest contoso-east --operation-ms 1 : "$@"
 }
 
 # What differs from hub to hub, and with time, taken out.

@@ -54,14 +54,7 @@ EOF
 
 # sim STATUS [OPTION...] -- TEXT
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --log="$D/log" "${options[@]}" -- \
-        bash -o pipefail -c '. ./lib; '"$2"
+    simulate --log="$D/log" : "${@:1:$#-1}" ". ./lib; ${!#}"
 }
 
 # Requests of METHOD on a path that matches PATTERN.
