@@ -131,7 +131,7 @@ wrote_nothing() {
     sim 0 -- 'registry-load -q <g.txt && registry-load -q <f.txt && ./east >now && registry-diff f.txt now'
     # Stopped while it is open: it says why it is enabled, and opens with
     # nobody's key.
-    sim 0 --fault "host=contoso-east.*,method=PUT,skip=2,count=2,do=status:401" -- "$KEY_ONLY"'
+    sim 0 --fault "host=contoso-east.*,method=PUT,skip=2,count=1,do=status:403,code=IotHubUnauthorized" -- "$KEY_ONLY"'
         registry-load -q -j 1 <g.txt && { registry-load -q -j 1 <f.txt >out; test $? -eq 6; } && ./east >half &&
         registry-load -q <f.txt && ./east >whole'
     [ "$(jq -r 'select(.id == "d" and .moduleId == null) | .status + " " + .statusReason' half)" = \
