@@ -25,6 +25,7 @@ enum {
 	CHUNK = 16384,         /* one TLS record at most */
 	CHUNKS_A_TURN = 64,    /* read from one client before others */
 	SEND_A_TURN = 1 << 20, /* bytes to one client before others */
+	LONG_BODY = 65536,     /* is not copied */
 	LINGER_MS = 5000, /* for a client that still sends what we refused */
 	IDLE_MS =
 	    240000, /* as Azure: four minutes without a byte are the end */
@@ -59,7 +60,7 @@ struct conn {
 	struct inbound in;
 	struct sim_reply reply;
 	struct met fault;
-	struct buf out;
+	struct buf out, rest; /* a long body follows out as it was made */
 	size_t sent;
 	int64_t active;            /* when a byte came or went */
 	int64_t began;             /* first byte of a request, microseconds */
@@ -151,6 +152,7 @@ close_conn(struct net *n, struct conn *c)
 	wire_close(&c->wire);
 	inbound_free(&c->in);
 	buf_wipe(&c->out);
+	buf_wipe(&c->rest);
 	sim_reply_free(&c->reply);
 	end_stream(c);
 	forget_fault(c);
@@ -357,6 +359,13 @@ refill(struct net *n, struct conn *c)
 {
 	struct sim_stream *st = c->stream;
 
+	if (c->rest.len) {
+		buf_wipe(&c->out);
+		c->out = c->rest;
+		c->rest = (struct buf)BUF_INIT;
+		c->sent = 0;
+		return true;
+	}
 	if (!st || c->stream_left == 0)
 		return false;
 	buf_clear(&c->out);
@@ -508,7 +517,12 @@ format(struct net *n, struct conn *c)
 	if (!has_body || c->in.parser.method == HTTP_HEAD)
 		return;
 	now = r->body.len < keep ? r->body.len : (size_t)keep;
-	buf_add(&c->out, r->body.at, now);
+	if (now == r->body.len && now >= LONG_BODY) {
+		c->rest = r->body;
+		r->body = (struct buf)BUF_INIT;
+	} else {
+		buf_add(&c->out, r->body.at, now);
+	}
 	if (keep > now) {
 		c->stream = r->stream;
 		c->stream_left = keep - now;
@@ -589,7 +603,7 @@ write_log(struct net *n, struct conn *c, bool silent, long delay)
 		id = at ? xstrndup(at + 17, strcspn(at + 17, "\r")) : NULL;
 		l.id = id;
 	}
-	l.out = c->out.len + c->stream_left;
+	l.out = c->out.len + c->rest.len + c->stream_left;
 	l.ms = (double)(net_us() - c->began) / 1000 + (double)delay;
 	if (log_request(n->log, n->sim, &l)) {
 		n->log_errno = errno;
