@@ -179,6 +179,16 @@ wrote_nothing() {
     [ "$(parents now)" = "l2 l1;l3 l2;l4 l3;l5 l4;leaf l3;" ]
 }
 
+@test "what a journal has finished costs nothing, nor do the parents of what is finished" {
+    { edge top; edge low top; device leaf ',"deviceScope":"ms-azure-iot-edge://top-77"'; } >f.txt
+    sim 0 -- 'registry-load -q --journal=j <f.txt && registry-load --journal=j <f.txt'
+    has "is complete: nothing is left to do" "3 applied"
+    has_not "identity operation"
+    # Three of these are new, one gets its parent, and there is one parent.
+    sim 0 -- 'registry-load -n <f.txt'
+    has "7 identity operations"
+}
+
 @test "reported properties: applied with a new device where the hub takes them, else compared and said" {
     device r ',"tags":{"t":1},"properties":{"desired":{"a":1},"reported":{"fw":"1.2"}}' >f.txt
     sim 0 --doubt reported-on-create=applied -- 'registry-load <f.txt && ./east >now'
