@@ -145,6 +145,7 @@ bool secret_is_mask(const char *text);
  * (its id; NULL: of none).  parts are borrowed. */
 char *secret_unmask(struct draft *d, jv parts, const char *member,
     const char *endpoint, bool *bad);
+/* That of the hub as it was, malloc'd; NULL: it had none. */
 char *secret_stored(struct draft *d, const char *endpoint, const char *member);
 /* Notes it in the draft; secrets_write() replaces all that the hub had. */
 void secret_keep(struct draft *d, const char *endpoint, const char *name,

@@ -479,6 +479,39 @@ plan_fold(struct plan *p, jv lifted)
 	return expr_fold(lifted, &world);
 }
 
+/* What one loop makes: an array, or why it makes none. */
+static jv
+copies(struct plan *p, jv loop, const char *name)
+{
+	jv count = plan_fold(p, jv_at(jv_copy(loop), "count"));
+	jv list = jv_array();
+	double n =
+	    jv_get_kind(count) == JV_KIND_NUMBER ? jv_number_value(count) : -1;
+
+	jv_free(count);
+	if (!name || n < 0) {
+		jv_free(list);
+		list = fault("a copy loop needs a name and a count%s", "");
+	}
+	for (int k = 0; jv_is_valid(list) && k < n && k < MAX_PARTS; k++) {
+		struct copy_turn turn = { name, k, p->turn };
+		jv one = plan_expand(p, jv_at(jv_copy(loop), "input"));
+
+		p->turn = &turn;
+		if (jv_is_valid(one))
+			one = plan_fold(p, one);
+		p->turn = turn.up;
+		if (jv_is_valid(one)) {
+			list = jv_array_append(list, one);
+		} else {
+			jv_free(list);
+			list = one;
+		}
+	}
+	jv_free(loop);
+	return list;
+}
+
 /* {"copy": [{"name", "count", "input"}], ...}: the loops of properties and
  * variables; what they make stands beside them. */
 jv
@@ -531,34 +564,8 @@ plan_expand(struct plan *p, jv value)
 	}
 	jv_array_foreach(loops, i, loop) {
 		char *name = jv_dup_string(jv_at(jv_copy(loop), "name"));
-		jv count = plan_fold(p, jv_at(jv_copy(loop), "count"));
-		jv list = jv_array();
-		int n = jv_get_kind(count) == JV_KIND_NUMBER
-			    ? (int)jv_number_value(count)
-			    : -1;
+		jv list = copies(p, loop, name);
 
-		jv_free(count);
-		for (int k = 0; name && k < n && k < MAX_PARTS; k++) {
-			struct copy_turn turn = { name, k, p->turn };
-			jv one = plan_expand(p, jv_at(jv_copy(loop), "input"));
-
-			p->turn = &turn;
-			if (jv_is_valid(one))
-				one = plan_fold(p, one);
-			p->turn = turn.up;
-			if (!jv_is_valid(one)) {
-				jv_free(list);
-				list = one;
-				break;
-			}
-			list = jv_array_append(list, one);
-		}
-		if (jv_is_valid(list) && (!name || n < 0)) {
-			jv_free(list);
-			list =
-			    fault("a copy loop needs a name and a count%s", "");
-		}
-		jv_free(loop);
 		if (!jv_is_valid(list)) {
 			free(name);
 			jv_free(loops);

@@ -73,7 +73,7 @@ jv arm_error(jv body);
 char *arm_error_text(jv error);
 /* What such an answer means for the exit status. */
 enum status arm_status(int http, jv error);
-/* Keys and signatures in a text that quotes a request become ****. */
+/* Keys and signatures in a text that quotes a request become ****; malloc'd. */
 char *arm_masked(const char *text);
 
 /* /subscriptions/S/resourceGroups/G/providers/NS/type/name[/type/name]... to

@@ -24,7 +24,7 @@ void plugin_start(void);
 
 /*
  * The plugin of a key under routing.endpoints, without case, aliases too.
- * Looks in --plugin-dir, then in the compiled-in directory.  NULL with *e
+ * Looks in --plugin-dir, then in the installed directory.  NULL with *e
  * filled: BAD_DATA for a key that is not letters and digits, LOCAL_FAILURE
  * "no plugin for endpoint type 'x' (looked in ...)" or when one does not
  * load.  With --skip-unknown and no such plugin: NULL, e->status DONE, after

@@ -10,7 +10,7 @@
 
 /* malloc'd path; "jq", "clouds.json". */
 char *share_path(const char *name);
-/* malloc'd path of the compiled-in plugin directory. */
+/* malloc'd path of the directory of plugins that are installed with it. */
 char *share_plugin_dir(void);
 /* malloc'd path of a sibling program: one tool that runs another. */
 char *share_tool(const char *name);
