@@ -218,3 +218,30 @@ END
     same bad.txt rej
     [ "$(grep -c 'line [0-9]*: no JSON' <<<"$output")" -eq "${#bad[@]}" ]
 }
+
+@test "a file on stdin is read twice: from where it stood, like a pipe; what is written to it meanwhile is seen" {
+    {
+        printf '# an export without keys\r\n\n'
+        good twice-1
+        echo '   '
+        echo 'no record'
+        good twice-2 '"tags":{"n":1.0}'
+        printf '\r\n'
+        good twice-3
+    } >in.txt
+    expect_pipe 7 "registry-load -q --outcomes=all --journal=j --rejects=r1 <in.txt >o1"
+    expect_pipe 7 "cat in.txt | registry-load -q --outcomes=all --rejects=r2 >o2"
+    expect_pipe 7 "{ read -r _; read -r _; registry-load -q --outcomes=all --rejects=r3; } <in.txt >o3"
+    [ "$(cat r1)" = "no record" ]
+    cmp r1 r2 && cmp r1 r3
+    [ "$(jq -sc 'sort_by(.line) | map([.line, .id])' o1)" = '[[3,"twice-1"],[5,null],[6,"twice-2"],[8,"twice-3"]]' ]
+    [ "$(jq -sc 'sort_by(.line) | map([.line, .id])' o2)" = "$(jq -sc 'sort_by(.line) | map([.line, .id])' o1)" ]
+    [ "$(jq -sc 'sort_by(.line) | map([.line + 2, .id])' o3)" = "$(jq -sc 'sort_by(.line) | map([.line, .id])' o1)" ]
+    # The same work to a journal, by file or by pipe.
+    expect_pipe 7 "cat in.txt | registry-load --journal=j >o4"
+    has "nothing is left to do"
+    # An audit goes to the end of its file, whatever that is.
+    for i in {1..1000}; do good "twice-$i" '"tags":{"n":1}'; done >own.txt
+    expect_pipe 3 "registry-load -q -j 1 --audit=own.txt <own.txt"
+    has "'stdin': the file was written to while it was loaded"
+}

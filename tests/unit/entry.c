@@ -2,6 +2,7 @@
 #include "entry.h"
 
 #include <stdio.h>
+#include <unistd.h>
 #include <stdlib.h>
 
 #include "ledger.h"
@@ -130,6 +131,97 @@ test_locked(void)
 	buf_free(&b);
 }
 
+static bool
+bulk_is(const char *line, enum record_mode mode, const char *scope,
+    const char *want)
+{
+	struct buf b = BUF_INIT;
+	bool is;
+
+	read_record(line);
+	entry_bulk(span_of(line), mode, ENTRY_FULL, scope, &b);
+	is = !strcmp(b.at, want);
+	if (!is)
+		printf("# %s\n", b.at);
+	buf_free(&b);
+	return is;
+}
+
+static void
+test_bulk(void)
+{
+	static const char line[] =
+	    " {\"id\":\"d\",\"eTag\":\"x\",\"\\u0069mportMode\":\"update\", "
+	    "\"status\" : \"enabled\"," KEYS ",\"tags\":{\"$version\":1},"
+	    "\"properties\":{\"desired\": {\"$version\":1,\"a\":1.0,"
+	    "\"$metadata\":{\"a\":{}},\"b\":[{\"$version\":2}],"
+	    "\"\\u0024version\":3} ,\"reported\":null,\"x\":{\"$metadata\":"
+	    "1}},\"deviceScope\":\"s\",\"z\":1e5 } ";
+#define REST                                                                  \
+	"\"status\" : \"enabled\"," KEYS ",\"tags\":{\"$version\":1},"        \
+	"\"properties\":{\"desired\": {\"a\":1.0,\"b\":[{\"$version\":2}]} ," \
+	"\"reported\":null,\"x\":{\"$metadata\":1}},\"z\":1e5"
+
+	check(bulk_is(line, RECORD_CREATE, NULL,
+		  "{\"importMode\":\"create\",\"id\":\"d\"," REST "}"),
+	    "of a bulk call: no byte else is changed");
+	check(bulk_is(line, RECORD_UPDATE_IF_MATCH, "p q",
+		  "{\"importMode\":\"updateIfMatchETag\",\"id\":\"d\",\"eTag\":"
+		  "\"x\"," REST ",\"deviceScope\":\"p\",\"parentScopes\":"
+		  "[\"p\",\"q\"]}"),
+	    "with an ETag and parents");
+#undef REST
+	check(bulk_is("{\"status\":null,\"id\":\"d\"}", RECORD_UPDATE, NULL,
+		  "{\"importMode\":\"update\",\"id\":\"d\",\"status\":"
+		  "\"enabled\"}"),
+	    "null is no status");
+	check(bulk_is("{\"id\":\"d\",\"status\":\"disabled\",\"properties\":{"
+		      "\"desired\":{\"$version\":1},\"reported\":{}}}",
+		  RECORD_UPDATE_TWIN, NULL,
+		  "{\"importMode\":\"updateTwin\",\"id\":\"d\",\"status\":"
+		  "\"disabled\",\"properties\":{\"desired\":{},\"reported\":"
+		  "{}}}"),
+	    "an empty section stays");
+}
+
+/* What stays in its file is read there, and is the same to a journal. */
+static void
+test_borrowed(void)
+{
+	static const char text[] = "x\n\n\xef\xbb\xbf{1}\r\n\n{22}\n{333}";
+	FILE *f = tmpfile();
+	struct ledger *l[2] = { NULL, NULL };
+	struct buf b = BUF_INIT;
+	char hex[2][65];
+	bool good = f && fputs(text, f) >= 0 && fflush(f) == 0;
+	struct err e;
+
+	for (int i = 0; good && i < 2; i++) {
+		struct lines *in;
+		struct line line;
+
+		good = lseek(fileno(f), 3, SEEK_SET) == 3 &&
+		       (l[i] = ledger_open(&e)) != NULL;
+		in = lines_open(fileno(f), "x");
+		if (i == 0)
+			ledger_borrow(l[i], lines_file(in));
+		while (good && lines_next(in, &line, &e) == LINES_LINE)
+			if (line.text.len)
+				(void)ledger_add(l[i], &line);
+		lines_close(in);
+		ledger_digest(l[i], hex[i]);
+		for (uint32_t n = 0; n < l[i]->count; n++)
+			buf_span(&b, ledger_peek(l[i], n));
+		ledger_close(l[i]);
+	}
+	check(good && !strcmp(b.at, "{1}{22}{333}{1}{22}{333}"),
+	    "lines that stay where they are");
+	check(good && !strcmp(hex[0], hex[1]), "have the same digest");
+	buf_free(&b);
+	if (f)
+		(void)fclose(f);
+}
+
 static void
 test_same(void)
 {
@@ -251,9 +343,11 @@ main(void)
 	test_parents();
 	test_identities();
 	test_locked();
+	test_bulk();
 	test_same();
 	test_keys();
 	test_ledger();
+	test_borrowed();
 	record_free(&rec);
 	json_free(&there);
 	return done_testing();

@@ -440,9 +440,48 @@ test_walk(void)
 	buf_free(&text);
 }
 
+static void
+test_levels(void)
+{
+	const struct json_member *a, *b, *m;
+	struct json j = { .levels = JSON_LEVELS };
+	struct json_fault fault;
+	struct buf names = BUF_INIT;
+
+	check(json_scan(span_of("{\"a\":{\"b\":{\"c\":[1,2],\"d\":{\"e\":2}},"
+				"\"b2\":-0},\"f\":\"g\",\"a2\":{\"\\u0062\":1,"
+				"\"b\":2},\"y\":[{\"x\":1},2],\"z\":null}"),
+		  &j, &fault) == 0,
+	    "three levels are scanned");
+	for (size_t i = 0; i < j.count; i = j.member[i].next)
+		buf_span(&names, j.member[i].name);
+	check(!strcmp(names.at, "\"a\"\"f\"\"a2\"\"y\"\"z\""),
+	    "from next to next: the top level");
+	check(json_find(&j, "a", &a) == 1 && json_find_in(&j, a, "b", &b) == 1,
+	    "the second");
+	check(json_find_in(&j, b, "c", &m) == 1 && span_is(m->value, "[1,2]"),
+	    "the third");
+	check(json_find_in(&j, b, "d", &m) == 1 && m->kind == JSON_OBJECT &&
+		  json_find_in(&j, m, "e", &m) == 0,
+	    "and not the fourth");
+	check(json_find_in(&j, a, "c", &m) == 0 &&
+		  json_find_in(&j, a, "f", &m) == 0 &&
+		  json_find(&j, "b", &m) == 0,
+	    "each level by itself");
+	check(
+	    json_find(&j, "a2", &m) == 1 && json_find_in(&j, m, "b", &b) == -1,
+	    "twice, however it is spelt");
+	check(json_find(&j, "y", &m) == 1 && json_find_in(&j, m, "x", &b) == 0,
+	    "nothing of an array");
+	check(a->altered && j.altered && !m->altered, "numbers of a member");
+	json_free(&j);
+	buf_free(&names);
+}
+
 int
 main(void)
 {
+	test_levels();
 	test_walk();
 	test_grammar();
 	test_blocks();
