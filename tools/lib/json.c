@@ -581,7 +581,7 @@ past_value(const char *p, const char *end)
 static inline const char *
 past_blank(const char *p, const char *end)
 {
-	while (p < end && *p <= ':' && (is_blank(*p) || *p == ',' || *p == ':'))
+	while (p < end && (*p == ',' || *p == ':' || is_blank(*p)))
 		p++;
 	return p;
 }

@@ -100,12 +100,19 @@ is_id_char(unsigned char c)
 static char *
 read_id(const struct json_member *m, const char *what, struct err *e)
 {
-	char *id = json_string(m->value);
+	struct span s = { m->value.at + 1, m->value.len - 2 };
+	size_t n = 0;
+	char *id;
 
 	if (m->kind != JSON_STRING) {
 		err_set(e, BAD_DATA, NULL, "%s is no string", what);
 		return NULL;
 	}
+	while (n < s.len && is_id_char((unsigned char)s.at[n]))
+		n++;
+	if (n == s.len && n > 0 && n <= ID_MAX)
+		return span_dup(s); /* nearly always */
+	id = json_string(m->value);
 	if (!id || !*id || strlen(id) > ID_MAX) {
 		err_set(e, BAD_DATA, NULL,
 		    "%s is empty, longer than %d, or no text", what, ID_MAX);
