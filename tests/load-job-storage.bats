@@ -26,17 +26,6 @@ by_identity() {
     STORAGE_ACCT_CONN_STRING='' by_job --storage=contosowestdata "$@"
 }
 
-# until FILE TEXT: it says so.
-until_said() {
-    local i
-    for ((i = 0; i < 400; i++)); do
-        grep -q "$2" "$1" && return
-        sleep 0.05
-    done
-    cat "$1"
-    return 1
-}
-
 @test "the hub's identity: none, without the role, with it, and it is taken away" {
     fleet 30 >f.txt
     expect_status 6 by_identity <f.txt
@@ -121,7 +110,8 @@ until_said() {
     [[ $kept =~ ^hubpipe-[0-9a-f]{16}$ ]]
     to_sim -o body -w '%{http_code}\n' "https://contosowestdata.blob.core.windows.net/$kept/$(lists "$kept" | grep ^devices-0-)" >code
     grep -qv 200 code
-    [ -z "$(grep symmetricKey body)" ]
+    run cat body
+    has_not symmetricKey
     grep -qF "$(sas a)" <(blob GET "$kept" "$(lists "$kept" | grep ^devices-0-)")
     expect_status 0 by_job <f.txt
     has_not 'goes on with' 'removed from'
@@ -205,7 +195,7 @@ until_said() {
 @test "lines go to the blob and nowhere else: no file but those of the ledger" {
     fleet 300 >f.txt
     knob hold
-    by_job <f.txt >out 2>err 3>&- &
+    by_job < <(cat f.txt) >out 2>err 3>&- &
     BACK=$!
     await_job
     # Two without a name: the input as it came, and an index of it.

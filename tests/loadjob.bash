@@ -116,3 +116,14 @@ configurations() {
     configuration base '{"ModulesContent":{"$edgeAgent":{"properties.desired":{"modules":{}}}}}'
     configuration dev '{"DeviceContent":{"properties.desired.fw":{"v":9007199254740993}}}'
 }
+
+# until_said FILE TEXT
+until_said() {
+    local i
+    for ((i = 0; i < 400; i++)); do
+        grep -q "$2" "$1" && return
+        sleep 0.05
+    done
+    cat "$1"
+    return 1
+}
