@@ -2,8 +2,8 @@
 #include "entry.h"
 
 #include <stdio.h>
-#include <unistd.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ledger.h"
 #include "tap.h"
