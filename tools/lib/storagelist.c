@@ -1,4 +1,4 @@
-/* storagecontainers.c: containers made, removed and listed, and whether the
+/* storagelist.c: containers made, removed and listed, and whether the
  * account keeps what is deleted; see storage.h. */
 #include "storageroom.h"
 
