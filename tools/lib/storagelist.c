@@ -1,5 +1,5 @@
-/* storagelist.c: containers made, removed and listed, and whether the
- * account keeps what is deleted; see storage.h. */
+/* storagelist.c: containers made, removed and listed, and whether the account
+ * keeps what is deleted; see storage.h. */
 #include "storageroom.h"
 
 #include <stdlib.h>
