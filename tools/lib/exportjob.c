@@ -212,7 +212,7 @@ write_record(struct export *x, const struct json *j)
 		return;
 	put_members(x, j, module.at != NULL);
 	/* As calls say of $edgeAgent and $edgeHub. */
-	if (module.len > 2 && module.at[1] == '$' &&
+	if (module.at && module.len > 2 && module.at[1] == '$' &&
 	    !entry_member(j, "managedBy").at)
 		buf_text(&x->line, ",\"managedBy\":\"iotEdge\"");
 	buf_text(&x->line, "}\n");
