@@ -95,6 +95,7 @@ END
     head -1 "$REST" | jq -r .id >ids
     expect_status 2 registry-dump --via=job --ids=ids
     has '--ids, --where and --limit read single devices'
+    curl -fsS -X PUT -d no "$HUB_SIM_CONTROL/doubts/export-metadata"
     expect_status 0 registry-dump --via=job --metadata -o m.txt
     has 'its export has no $metadata and $version'
     same "$REST" m.txt
