@@ -12,7 +12,7 @@
 
 enum {
 	WRITE_AT = 1 << 16,
-	READ_AHEAD = 1 << 16,
+	READ_AHEAD = 1 << 17,
 	PER_PAGE = 64, /* entries */
 	KEY_BYTES = 16,
 	IN_MEMORY = 128, /* pages: far more than hands out pointers at a time */

@@ -107,11 +107,14 @@ show_bar(double elapsed, double rate)
 static void
 show(bool last)
 {
-	double t = monotonic(), elapsed = t - began;
-	double rate = elapsed > 0 ? (double)done / elapsed : 0;
+	double t, elapsed, rate;
 
+	/* Asked for each record, by many that show nothing. */
 	if (mode == NONE || !what)
 		return;
+	t = monotonic();
+	elapsed = t - began;
+	rate = elapsed > 0 ? (double)done / elapsed : 0;
 	if (!last && (t - shown < (mode == BAR ? 0.2 : 1)))
 		return;
 	if (mode == BAR && elapsed < 2)
