@@ -107,8 +107,8 @@ replay(void *ctx, char *text)
 	if (strncmp(text, "V ", 2) == 0) {
 		free(s->by);
 		s->by = xstrdup(text + 2);
-		return s->read ||
-			       (strcmp(s->by, "job") && strcmp(s->by, "rest"))
+		return s->read || (strcmp(s->by, "job") != 0 &&
+				      strcmp(s->by, "rest") != 0)
 			   ? -1
 			   : 0;
 	}
