@@ -366,25 +366,47 @@ set_authentication(
 		make_keys(v, row, m);
 }
 
+/* At most so many: counting a million for each device would take longer than
+ * making it, so it is done again only when the rows made since might fill the
+ * hub. */
+static int64_t
+paid_devices(struct visit *v)
+{
+	int64_t row = sqlite3_last_insert_rowid(v->s->db), most = row;
+	sqlite3_stmt *q;
+
+	if (v->s->count.hub && strcmp(v->s->count.hub, v->hub.name) == 0)
+		most = v->s->count.devices + row - v->s->count.row;
+	if (most < PAID_DEVICES)
+		return most;
+	q = sim_sql(v->s, "SELECT count(*) FROM registry WHERE hub = ?");
+	sim_bind(q, 1, v->hub.name);
+	if (sim_step(v->s, q) != SQLITE_ROW)
+		return PAID_DEVICES;
+	free(v->s->count.hub);
+	v->s->count.hub = xstrdup(v->hub.name);
+	v->s->count.devices = sqlite3_column_int64(q, 0);
+	v->s->count.row = row;
+	return v->s->count.devices;
+}
+
+static bool
+free_hub_full(struct visit *v)
+{
+	sqlite3_stmt *q = sim_sql(v->s,
+	    "SELECT count(*) FROM registry WHERE hub = ? AND module = ''");
+
+	sim_bind(q, 1, v->hub.name);
+	return sim_step(v->s, q) != SQLITE_ROW ||
+	       sqlite3_column_int(q, 0) >= FREE_DEVICES;
+}
+
 static int
 has_room(struct visit *v, bool module, struct refusal *f)
 {
-	bool free_hub = strcmp(v->hub.sku, "F1") == 0;
-	sqlite3_stmt *q;
-
-	if (free_hub && module)
-		return 0; /* it is the devices that are counted there */
-	/* Counting a million for each device would take longer than making
-	 * it; the row number says when it is worth it. */
-	if (!free_hub && sqlite3_last_insert_rowid(v->s->db) < PAID_DEVICES)
-		return 0;
-	q = sim_sql(v->s,
-	    "SELECT count(*) FROM (SELECT 1 FROM registry WHERE hub = ? "
-	    "AND (module = '' OR ?2 > 500) LIMIT ?2)");
-	sim_bind(q, 1, v->hub.name);
-	(void)sqlite3_bind_int(q, 2, free_hub ? FREE_DEVICES : PAID_DEVICES);
-	if (sim_step(v->s, q) == SQLITE_ROW &&
-	    sqlite3_column_int(q, 0) < (free_hub ? FREE_DEVICES : PAID_DEVICES))
+	/* Of a free hub it is the devices alone that are counted. */
+	if (strcmp(v->hub.sku, "F1") == 0 ? module || !free_hub_full(v)
+					  : paid_devices(v) < PAID_DEVICES)
 		return 0;
 	return refuse(f, HUB_FULL,
 	    "Total number of devices on IotHub %s exceeded the quota",

@@ -62,6 +62,10 @@ struct sim {
 	struct throttle *throttle; /* throttle.c's own: buckets and counts */
 	const char *sku;           /* --sku: of the hubs of --from, or NULL */
 	long sku_units;
+	struct {           /* identity.c's own: when devices were counted */
+		char *hub; /* of which hub, or NULL */
+		int64_t devices, row; /* how many, and the last row then */
+	} count;
 };
 
 /* Simulated time, milliseconds since 1970. */

@@ -199,6 +199,8 @@ store_close(struct sim *s)
 	(void)sqlite3_finalize(s->store->commit);
 	(void)sqlite3_close(s->db);
 	content_close(s);
+	free(s->count.hub);
+	s->count.hub = NULL;
 	if (s->store->lock != -1)
 		(void)close(s->store->lock);
 	free(s->store);
