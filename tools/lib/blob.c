@@ -359,7 +359,6 @@ struct blob_reader {
 	struct span rest;
 	struct buf held;
 	long number;
-	long long at;
 	bool begun, ended;
 	bool cut;   /* in the middle of a long line */
 	bool spent; /* what is held has been handed out */
@@ -473,21 +472,16 @@ blob_read(struct storage *s, const char *container, const char *name,
 	r->s = s;
 	r->container = xstrdup(container);
 	r->name = xstrdup(name);
-	r->asked = r->at = from;
+	r->asked = from;
 	if (look(r, e) == 0)
 		return r;
 	blob_read_close(r);
 	return NULL;
 }
 
-long long
-blob_read_size(const struct blob_reader *r)
-{
-	return r->size;
-}
-
-int
-blob_read_more(struct blob_reader *r, struct span *piece, struct err *e)
+/* What comes next, borrowed until the next call; an empty span at the end. */
+static int
+read_more(struct blob_reader *r, struct span *piece, struct err *e)
 {
 	struct piece *p = &r->piece[r->first];
 
@@ -528,7 +522,6 @@ give(struct blob_reader *r, struct span raw, struct line *line)
 		text.len -= 3;
 	}
 	r->begun = true;
-	r->at += (long long)raw.len;
 	line->raw = raw;
 	line->text = text;
 	line->number = r->number;
@@ -561,7 +554,7 @@ blob_read_line(struct blob_reader *r, struct line *line, struct err *e)
 	r->spent = false;
 	for (;;) {
 		if (!r->rest.len) {
-			if (blob_read_more(r, &r->rest, e) != 0)
+			if (read_more(r, &r->rest, e) != 0)
 				return LINES_FAILED;
 			if (!r->rest.len)
 				return end_of_blob(r, line);
@@ -596,12 +589,6 @@ blob_read_line(struct blob_reader *r, struct line *line, struct err *e)
 	r->cut = false;
 	give(r, raw, line);
 	return cut ? LINES_LAST : LINES_LINE;
-}
-
-long long
-blob_read_at(const struct blob_reader *r)
-{
-	return r->at;
 }
 
 void

@@ -53,15 +53,9 @@ struct blob_reader;
  */
 struct blob_reader *blob_read(struct storage *s, const char *container,
     const char *name, long long from, struct err *e);
-long long blob_read_size(const struct blob_reader *r);
-/* What comes next, borrowed until the next call; an empty span at the end. */
-int blob_read_more(struct blob_reader *r, struct span *piece, struct err *e);
-/* The same by lines, as lines_next(): \n or \r\n, a byte order mark skipped;
- * only one of the two for one reader. */
+/* The next line, as lines_next(): \n or \r\n, a byte order mark skipped. */
 enum lines_got blob_read_line(
     struct blob_reader *r, struct line *line, struct err *e);
-/* Where the next line begins, in bytes: from for another blob_read(). */
-long long blob_read_at(const struct blob_reader *r);
 void blob_read_close(struct blob_reader *r);
 
 #endif

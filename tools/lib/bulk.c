@@ -79,9 +79,10 @@ bulk_meaning(const char *code)
 	return BULK_REFUSED;
 }
 
-/* The service may quote the entry, and the entry holds keys. */
-char *
-bulk_plain_text(struct span text)
+/* A JSON string of the service, malloc'd, or NULL if there is none.  It may
+ * quote the entry, and the entry holds keys. */
+static char *
+plain_text(struct span text)
 {
 	char *s = text.at ? json_string(text) : NULL;
 
@@ -124,7 +125,7 @@ read_list(struct span list, bool warnings, struct answer *into)
 					 : span_dup(code);
 		(void)snprintf(e->code, sizeof e->code, "%s", word ? word : "");
 		free(word);
-		e->text = bulk_plain_text(entry_member(
+		e->text = plain_text(entry_member(
 		    &one, warnings ? "warningStatus" : "errorStatus"));
 		e->says = warnings ? BULK_LOOK : bulk_meaning(e->code);
 		/* Who reads the rejects meets one word for it. */

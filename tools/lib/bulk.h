@@ -44,9 +44,6 @@ void bulk_add(struct bulk *b, struct span record, const uint64_t key[2],
 void bulk_flush(struct bulk *b);
 /* What an error code says, by name or number; also of an import's log. */
 enum bulk_says bulk_meaning(const char *code);
-/* A JSON string of the service, without the entry that it may quote; malloc'd,
- * NULL if there is none. */
-char *bulk_plain_text(struct span text);
 /* Throws away what was not sent.  All answers must have come. */
 void bulk_close(struct bulk *b);
 

@@ -495,9 +495,10 @@ struct loading {
 	struct err *e;
 };
 
-void
-configurations_outcome(struct out *out, long line, const char *id,
-    const char *tried, const char *code, const char *text, bool retry)
+/* One line of outcomes, for what became of a configuration on any path. */
+static void
+outcome(struct out *out, long line, const char *id, const char *tried,
+    const char *code, const char *text, bool retry)
 {
 	struct buf b = BUF_INIT;
 
@@ -520,8 +521,7 @@ configurations_outcome(struct out *out, long line, const char *id,
 static void
 say_wrong(const struct configuration *c, struct out *out)
 {
-	configurations_outcome(
-	    out, c->line, c->id, "read", c->code, c->why, false);
+	outcome(out, c->line, c->id, "read", c->code, c->why, false);
 }
 
 void
@@ -538,8 +538,7 @@ fail(struct loading *l, const struct configuration *c, const char *tried,
 {
 	l->end->failed++;
 	l->end->retry |= retry;
-	configurations_outcome(
-	    l->out, c->line, c->id, tried, code, text, retry);
+	outcome(l->out, c->line, c->id, tried, code, text, retry);
 }
 
 static void
@@ -548,7 +547,7 @@ settle(struct loading *l, const struct configuration *c, const char *tried,
 {
 	*(wrote ? &l->end->applied : &l->end->equal) += 1;
 	if (l->all)
-		configurations_outcome(l->out, c->line, c->id, tried,
+		outcome(l->out, c->line, c->id, tried,
 		    wrote ? "applied" : "equal", NULL, false);
 }
 
@@ -751,9 +750,8 @@ configurations_load(const struct configurations *c, struct hub *hub,
 				continue;
 			if (stopped) {
 				end->untried++;
-				configurations_outcome(out, one->line, one->id,
-				    "update", "NotTried", "the run was stopped",
-				    true);
+				outcome(out, one->line, one->id, "update",
+				    "NotTried", "the run was stopped", true);
 			} else if (l.there->no_tier) {
 				fail(&l, one, "create",
 				    "OperationNotAvailableInCurrentTier",
@@ -762,8 +760,8 @@ configurations_load(const struct configurations *c, struct hub *hub,
 			} else if (load_one(&l, one)) {
 				stopped = true;
 				end->untried++;
-				configurations_outcome(out, one->line, one->id,
-				    "update", "NotTried", e->text, true);
+				outcome(out, one->line, one->id, "update",
+				    "NotTried", e->text, true);
 			}
 		}
 	}

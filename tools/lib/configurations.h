@@ -55,9 +55,6 @@ long configurations_lines(
     struct configurations *c, struct hub *hub, struct buf *into, struct err *e);
 bool configurations_refused(struct configurations *c, const char *id,
     const char *line, const char *code, const char *text);
-/* One line of outcomes, for what became of a configuration on any path. */
-void configurations_outcome(struct out *out, long line, const char *id,
-    const char *tried, const char *code, const char *text, bool retry);
 /* Those that are wrong, as outcomes; for a dry run. */
 void configurations_say_wrong(const struct configurations *c, struct out *out);
 

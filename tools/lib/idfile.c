@@ -52,12 +52,6 @@ idfile_close(struct idfile *f)
 	free(f);
 }
 
-size_t
-idfile_count(const struct idfile *f)
-{
-	return f->count;
-}
-
 static _Noreturn void
 failed(const char *what)
 {

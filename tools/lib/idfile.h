@@ -17,7 +17,6 @@ struct idfile *idfile_open(long expected);
 /* module NULL for a device.  true: it was not there. */
 bool idfile_add(struct idfile *f, const char *id, const char *module);
 bool idfile_has(struct idfile *f, const char *id, const char *module);
-size_t idfile_count(const struct idfile *f);
 void idfile_close(struct idfile *f);
 
 #endif

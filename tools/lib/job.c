@@ -164,12 +164,6 @@ job_open(struct hub *hub, struct storage *storage, enum job_kind kind,
 }
 
 bool
-job_resumed(const struct job *j)
-{
-	return j->resumed;
-}
-
-bool
 job_doubtful(const struct job *j)
 {
 	return j->doubtful;
@@ -206,12 +200,6 @@ enum job_state
 job_state(const struct job *j)
 {
 	return j->state;
-}
-
-double
-job_progress(const struct job *j)
-{
-	return j->progress;
 }
 
 const char *

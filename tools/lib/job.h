@@ -41,8 +41,6 @@ struct job;
  */
 struct job *job_open(struct hub *hub, struct storage *storage,
     enum job_kind kind, const char *mark, struct err *e);
-/* Was it taken up? */
-bool job_resumed(const struct job *j);
 /* Was the answer to a create lost, so that one more job than we know of may
  * have done the same? */
 bool job_doubtful(const struct job *j);
@@ -60,7 +58,6 @@ const char *job_blob(struct job *j, const char *stem, const char *suffix);
  * one begun: */
 long job_round(const struct job *j);           /* -1: none was begun */
 enum job_state job_state(const struct job *j); /* as last seen */
-double job_progress(const struct job *j);      /* 0 to 100, as last seen */
 const char *job_id(const struct job *j);       /* "" if none */
 const char *job_reason(const struct job *j);   /* why it failed, or "" */
 

@@ -72,22 +72,6 @@ jqrun_first(struct jqrun *p, jv input)
 	return jq_next(p->jq);
 }
 
-jv
-jqrun_all(struct jqrun *p, jv input)
-{
-	jv all = jv_array(), v;
-
-	jq_start(p->jq, input, 0);
-	while (jv_is_valid(v = jq_next(p->jq)))
-		all = jv_array_append(all, v);
-	if (jv_invalid_has_msg(jv_copy(v))) {
-		jv_free(all);
-		return v;
-	}
-	jv_free(v);
-	return all;
-}
-
 void
 jqrun_free(struct jqrun *p)
 {

@@ -21,8 +21,6 @@ struct jqrun *jqrun_compile(const char *program, jv args, struct err *e);
 /* The first result; jv_invalid() without message when there is none; invalid
  * with message on an error.  Consumes input. */
 jv jqrun_first(struct jqrun *p, jv input);
-/* All results, as an array. */
-jv jqrun_all(struct jqrun *p, jv input);
 void jqrun_free(struct jqrun *p);
 
 #endif

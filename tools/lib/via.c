@@ -31,8 +31,8 @@ via_told_job(void)
 }
 
 /* A million take about four hours, half of them two (CONTRACT 16.1). */
-double
-via_job_seconds(long lines)
+static double
+job_seconds(long lines)
 {
 	return START_SECONDS + (double)(lines > 0 ? lines : 0) * 4 * 3600 / 1e6;
 }
@@ -54,7 +54,7 @@ enum via
 via_choose(struct quota *q, const char *hub, const struct via_work *work)
 {
 	double rest = quota_seconds(q, &work->cost),
-	       job = via_job_seconds(work->lines);
+	       job = job_seconds(work->lines);
 	bool worth = rest > WORTH_SECONDS && rest > 2 * job;
 	const char *why, *since = "";
 	enum via via = VIA_REST;

@@ -28,7 +28,5 @@ enum via via_choose(
 /* --via=job or --via=rest was said. */
 bool via_is_told(void);
 bool via_told_job(void);
-/* The seconds that a job takes for so many lines (CONTRACT 16.1). */
-double via_job_seconds(long lines);
 
 #endif
