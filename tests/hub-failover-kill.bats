@@ -6,7 +6,7 @@ load failover
 
 @test "killed, and started again: the journal knows the start, and what was before" {
     for signal in KILL INT TERM; do
-        rm -rf state r.json
+        rm -rf state r.json second
         sim 0 --operation-ms=60000 -- "signal=$signal; "'env --default-signal=INT hub-failover --every=0.1 --to=eastus --confirm=contoso contoso >lines 2>err & p=$!; await begun; await grep -q begun state/hubpipe/failovers.jsonl
             sleep 0.9; kill -$signal $p; wait $p; echo "first $?"
             (await grep -q watching second; after 70) & ended go --to=eastus --report=r.json 2>second; cat err second

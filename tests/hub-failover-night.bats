@@ -17,7 +17,7 @@ path=*/IotHubStats,count=1,do=hang"
 
 @test "a second start while keys hang, as in a real failover, watches at once" {
     for position in hang delay answer; do
-        rm -rf state r.json
+        rm -rf state r.json second
         sim 0 --operation-ms=60000 --doubt "failover-keys=$position" -- 'go --to=eastus >one 2>&1 & await begun
             (await grep -q watching second; after 70) &
             ended timeout 20 hub-failover --every=0.1 --confirm=contoso --to=eastus --journal=other --report=r.json contoso 2>second
