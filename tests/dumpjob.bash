@@ -49,7 +49,7 @@ containers() {
 # Until the job of a dump in the background runs.
 wait_begun() {
     local i
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 1000; i++)); do
         hub GET /jobs | jq -e --argjson before "$BEFORE" 'map(select(.jobId as $id | $before | index($id) | not)) |
             .[0].status | . == "running" or . == "enqueued"' >/dev/null && return
         sleep 0.02

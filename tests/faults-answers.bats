@@ -39,7 +39,7 @@ sim() {
         rm log
     done
     # Nor is it an empty page of a query, or a delete.
-    sim 0 --fault 'path=/devices/query,do=empty' --registry f.txt -- \
+    sim 0 --doubt query-lag=off --fault 'path=/devices/query,do=empty' --registry f.txt -- \
         'registry-dump -q --retry-delay=0.01 --where "is_defined(deviceId)" | registry-diff -q f.txt -'
     sim 0 --fault 'method=DELETE,path=/devices/*,count=2,do=empty' --registry f.txt -- '
         grep "camera" f.txt | registry-edit --mode=delete >gone.txt

@@ -66,7 +66,7 @@ EAST='host=contoso-east.*'
     } >f.txt
     for doubt in applied ignored; do
         sim 0 --doubt bulk-edge-scope=$doubt -- 'registry-load <f.txt && ./east >now && registry-diff -q f.txt now'
-        [ "$(jq -r 'select(.moduleId == null) | "\(.id) \(.parentScopes[0] // "-" | sub("ms-azure-iot-edge://(?<p>.*)-[0-9]+"; "\(.p)"))"' now)" = \
+        [ "$(jq -r 'select(.moduleId == null) | "\(.id) \(.parentScopes[0] // "-" | sub("ms-azure-iot-edge://(?<p>.*)-[0-9]+"; "\(.p)"))"' now | sort)" = \
             "leaf-1 line-2
 leaf-2 top
 line-1 top
@@ -118,13 +118,13 @@ top -" ]
     # Stopped before the last write: enabled, but with nobody's keys.
     sim 0 --fault "$EAST,method=PUT,count=2,do=status:401" -- '
         registry-load -j 1 --rejects=r.txt <f.txt >out; test $? -eq 6 && ./east >half && registry-load -q <r.txt && ./east >whole'
-    [ "$(jq -r 'select(.moduleId == null) | .id + " " + .status + " " + .authentication.type' half)" = \
+    [ "$(jq -r 'select(.moduleId == null) | .id + " " + .status + " " + .authentication.type' half | sort)" = \
         "d enabled sas
 plain disabled sas
 x enabled sas" ]
     [ "$(grep -c "$(printf 'd/p................' | base64)" half)" -eq 0 ]
     [ "$(jq -r '.id + " " + .code' out | tr '\n' ';')" = "d Unfinished;x Unfinished;" ]
-    [ "$(jq -c 'select(.moduleId == null) | [.id, .status, .statusReason, .authentication.type, .tags]' whole)" = \
+    [ "$(jq -c 'select(.moduleId == null) | [.id, .status, .statusReason, .authentication.type, .tags]' whole | sort)" = \
         '["d","disabled","stolen","sas",{"a":1}]
 ["plain","disabled",null,"sas",{}]
 ["x","disabled",null,"certificateAuthority",{}]' ]
@@ -315,7 +315,7 @@ x enabled sas" ]
             registry-edit --mode=updateIfMatchETag --set "statusReason=\"new\"" --where ".moduleId == null" >g.txt &&
         registry-load <g.txt && ./east >then'
     has "3 applied (0 were equal"
-    [ "$(jq -r 'select(.moduleId == null) | .id + " " + .status + " " + .statusReason' "then" | tr '\n' ';')" = \
+    [ "$(jq -r 'select(.moduleId == null) | .id + " " + .status + " " + .statusReason' "then" | sort | tr '\n' ';')" = \
         "low enabled new;off disabled new;top enabled new;" ]
 }
 
