@@ -213,7 +213,7 @@ END
 
 @test "a hub that answers so or not at all: hub-export" {
     while read -r how want text; do
-        sim --fault "path=*IotHubs/contoso*,count=0,do=$how" -- \
+        sim --doubt throttle-code=TooManyRequests --fault "path=*IotHubs/contoso*,count=0,do=$how" -- \
             "hub-export $FAST -g west-rg contoso -o file >out 2>err; echo \$? >status"
         echo "$how"
         one "$want" "hub-export: '" "$text"
@@ -234,7 +234,7 @@ END
 
 @test "a service that answers so or not at all: tmpl-deploy; again without the fault it is done" {
     while read -r how want text; do
-        sim --db state --fault "path=*deployments/*,count=0,do=$how" -- \
+        sim --db state --doubt throttle-code=TooManyRequests --fault "path=*deployments/*,count=0,do=$how" -- \
             "tmpl-deploy $FAST -g east-rg -o file east.json >out 2>err; echo \$? >status"
         echo "$how"
         one "$want" "tmpl-deploy: '" "$text"

@@ -82,7 +82,7 @@ deploy_hub='tmpl-deploy --timeout=1 --retry-delay=0.01 -g east-rg "$D/hub.json" 
     sim 5 --from "$D/hub.json" \
         --fault 'method=GET,path=*IotHubs/t-hub,count=0,retry-after=700,do=status:429' -- \
         "$export_hub"
-    has "TooManyRequests"
+    has "The request has been throttled"
     [ "$(seen GET 'IotHubs/t-hub$')" -eq 1 ]
 }
 
