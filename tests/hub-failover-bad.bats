@@ -30,7 +30,7 @@ load failover
 
 @test "a free hub, one without a pair, one that is too old: refused with a sentence" {
     template '.sku.name = "F1" | .sku.capacity = 1 | .properties.eventHubEndpoints.events.partitionCount = 2 | .properties.eventHubEndpoints.events.retentionTimeInDays = 1 | .properties.routing = {}'
-    sim 0 -- 'ended go --to=eastus; asked POST /failover$; ended go --to=eastus --ignore-limits; asked POST /failover$'
+    sim 0 --doubt failover-free-tier=refused -- 'ended go --to=eastus; asked POST /failover$; ended go --to=eastus --ignore-limits; asked POST /failover$'
     has "is a free hub (F1)" "400123"
     [ "$(grep -x 'ended.*\|[0-9]' <<<"$output" | paste -sd' ')" = "ended 1 0 ended 6 1" ]
     sim 0 --doubt failover-free-tier=allowed -- 'ended go --to=eastus --ignore-limits'
@@ -68,7 +68,7 @@ load failover
         [[ $position != failover-limit=4[02]* ]] || has "ended"
         [ "$(grep -xc 'ended [56]' <<<"$output")" -eq 2 ]
     done
-    sim 0 --doubt failover-day=rolling --doubt failover-hour=end -- 'for to in eastus westus eastus westus; do
+    sim 0 --doubt failover-limit=409 --doubt failover-day=rolling --doubt failover-hour=end -- 'for to in eastus westus eastus westus; do
         go --to=$to >/dev/null 2>&1 || echo no; after 3800; done; rm -r state; ended go --to=eastus'
     has "had the 2 successful failovers that it may have in a day" "ended 6"
 }
@@ -82,7 +82,7 @@ load failover
         has "the failover failed: 500020" "ended 6" "asked begun failed" '["failed","westus","eastus",null]'
     done
     # It counts for nothing: it may be tried at once, and after support has seen to it.
-    sim 0 --operation-ms=60000 --doubt failover-failed-state=FailoverFailed -- 'over() { await grep -q FailingOver $1; after $2; }
+    sim 0 --operation-ms=60000 --doubt failover-limit=409 --doubt failover-failed-state=FailoverFailed -- 'over() { await grep -q FailingOver $1; after $2; }
         over one 61 & ended go --to=eastus >one; cat one; ended go --to=eastus; after 600; over two 661 & ended go --to=eastus >two; cat two'
     has "is FailoverFailed, not Active"
     [ "$(grep -x 'ended.*' <<<"$output" | paste -sd' ')" = "ended 6 ended 1 ended 6" ]

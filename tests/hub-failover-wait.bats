@@ -15,7 +15,7 @@ load failover
 }
 
 @test "two a day, and the hour, by the journal; --ignore-limits leaves it to the service; --wait waits" {
-    sim 0 -- 'hop() { ended go "$@" >/dev/null 2>>err; }
+    sim 0 --doubt failover-limit=409 --doubt failover-day=rolling -- 'hop() { ended go "$@" >/dev/null 2>>err; }
         for to in eastus westus eastus westus; do go --to=$to >/dev/null 2>&1 || echo no; after 3800; done
         ended go --to=eastus; asked POST /failover$; ended go --to=eastus --ignore-limits; asked POST /failover$
         control speed 20000; ended go --to=eastus --wait; control speed 1; asked POST /failover$

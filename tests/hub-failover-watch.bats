@@ -37,7 +37,7 @@ load failover
 }
 
 @test "a hub that answers as if it did not exist is watched, by whoever knows of it" {
-    sim 0 --operation-ms=2400 --doubt failover-get=missing -- 'go --to=eastus >lines 2>err & await grep -q NotFound lines
+    sim 0 --operation-ms=2400 --doubt failover-roles=end --doubt failover-get=missing -- 'go --to=eastus >lines 2>err & await grep -q NotFound lines
         ended go --to=eastus --journal=other >two 2>two.err; ended go --to=eastus -g west-rg >three 2>three.err; wait
         cat two.err three.err; jq -r .state lines | uniq | paste -sd" "; asked POST /failover$; cat two three'
     has "FailingOver NotFound FailingOver Active" "hidden in" "a failover is under way; watching it" "has moved from westus to eastus"

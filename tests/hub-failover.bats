@@ -5,7 +5,7 @@ load helper
 load failover
 
 @test "over: lines, report, summary, journal, no secret; the same again does nothing" {
-    sim 0 --operation-ms=2000 -- 'go --to=eastus --report=r.json --audit=audit >lines 2>err; cat err
+    sim 0 --operation-ms=2000 --doubt failover-roles=end --doubt failover-get=answered -- 'go --to=eastus --report=r.json --audit=audit >lines 2>err; cat err
         go --to=eastus; echo "posts: $(asked POST /failover$)"'
     has "'contoso': Active in westus, pair eastus, 0 devices" "to eastus: expected in about 10 min" \
         "registry and twins" "drills belong on a test hub" "has moved from westus to eastus" "endpoint moved" \
