@@ -51,10 +51,10 @@ load failover
 
 @test "the caller lacks the right to fail over, to read, or both" {
     template '.tags = {"hub-sim-deny": "failover"}'
-    sim 0 -- 'ended go --to=eastus; asked POST /failover$; jq -r .event state/hubpipe/failovers.jsonl | paste -sd" "'
+    sim 0 --doubt forbidden-code=AuthorizationFailed -- 'ended go --to=eastus; asked POST /failover$; jq -r .event state/hubpipe/failovers.jsonl | paste -sd" "'
     has "the caller lacks the right Microsoft.Devices/IotHubs/failover/Action" "ended 6" "asked failed"
     template '.tags = {"hub-sim-deny": "read,listkeys"}'
-    sim 0 -- 'ended go --to=eastus -g west-rg --give-up=1; asked POST /failover$'
+    sim 0 --doubt forbidden-code=AuthorizationFailed -- 'ended go --to=eastus -g west-rg --give-up=1; asked POST /failover$'
     has "state unknown in an unknown region" "no answer: HTTP 403: AuthorizationFailed" \
         "not watched any longer; the failover goes on" $'ended 5\n1'
 }
