@@ -132,27 +132,30 @@ def serve(door):
         inside.extend((a, b))
         threading.Thread(target=copy, args=(a, b), daemon=True).start()
         threading.Thread(target=copy, args=(b, a), daemon=True).start()
-def open_at(where):
+def bound(where):
     door = socket.socket()
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     door.bind(("127.0.0.1", where))
+    return door
+def opened(door):
     door.listen(64)
     threading.Thread(target=serve, args=(door,), daemon=True).start()
     return door
-door = open_at(0)
+door = opened(bound(0))
 number = door.getsockname()[1]
 print(number, flush=True)
 while "listkeys" not in open("log").read():
     time.sleep(0.02)
 door.shutdown(socket.SHUT_RDWR)
 door.close()
+door = bound(number)  # shut, and no other program's
 for s in inside:
     try:
         s.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
 time.sleep(1)
-open_at(number)
+opened(door)
 time.sleep(600)
 EOP
     sim 0 -- 'fault "path=*/IotHubStats,do=delay:1500"; touch log; python3 door.py >port & door=$!; await test -s port
