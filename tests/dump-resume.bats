@@ -152,20 +152,28 @@ job() {
     [ "$(jq -c '[.path,.devices,.lines,.complete]' m.json)" = "[\"job\",200,$(wc -l <d.txt),true]" ]
 }
 
-# The blob's second piece never comes.
+# begin OUT STATE: a dump by job that is killed when some of it is written.  One
+# piece of the blob comes; where that is not the first, it is begun again.
+begin='begin() {
+    for try in {1..9}; do
+        curl -sd "method=GET,path=/hubpipe-*/devices*,skip=1,count=0,do=hang" $HUB_SIM_CONTROL/faults >/dev/null
+        registry-dump --via=job -o $1 --state=$2 & for i in {1..50}; do grep -q "^[PS] [1-9]" $2 2>/dev/null && break; sleep 0.1; done
+        kill -9 $!; wait $!; echo "killed: $?"; curl -sX DELETE $HUB_SIM_CONTROL/faults
+        grep -q "^[PS] [1-9]" $2 && break
+    done
+}
+'
+
 @test "by a job: what was written is not written again, not even by another job" {
     jq -nrc --argjson n 4000 -f "$ROOT/examples/fleet.jq" >f.txt
-    job 0 'registry-dump -q --via=job -o want.txt
-        curl -sd "method=GET,path=/hubpipe-*/devices*,skip=1,count=0,do=hang" $HUB_SIM_CONTROL/faults >/dev/null
-        registry-dump --via=job -o d.txt --state=s & for i in {1..200}; do grep -q "^[PS] [1-9]" s 2>/dev/null && break; sleep 0.1; done
-        kill -9 $!; wait $!; echo "first: $?"; [ -s d.txt.part ] && [ ! -e d.txt ] || exit
-        curl -sX DELETE $HUB_SIM_CONTROL/faults
+    job 0 "$begin"'registry-dump -q --via=job -o want.txt
+        begin d.txt s; [ -s d.txt.part ] && [ ! -e d.txt ] || exit
         cp s s0; cp d.txt.part p0
         registry-dump -o d.txt --state=s 2>err || exit; cat err; cmp want.txt d.txt || exit
         # Another job, since that one is over.
         cp s0 s; mv p0 d.txt.part; rm d.txt
         registry-dump -o d.txt --state=s && cmp want.txt d.txt'
-    has "first: 137" "devices were read before" "4000 devices"
+    has "killed: 137" "devices were read before" "4000 devices"
 }
 
 @test "begun by calls or by a job, it goes on in that way" {
@@ -187,15 +195,9 @@ IOTHUB_CONN_STRING='' H=$h registry-load -q --no-undo --max-delete=50 --expect=$
     echo '{"id":"a-new","status":"enabled","authentication":{"type":"certificateAuthority"}}' |
     IOTHUB_CONN_STRING='' H=$h registry-load -q env:H
 END
-    job 0 'curl -sd "path=/twins/*,skip=1500,count=0,do=status:403" $HUB_SIM_CONTROL/faults >/dev/null
+    job 0 "$begin"'curl -sd "path=/twins/*,skip=1500,count=0,do=status:403" $HUB_SIM_CONTROL/faults >/dev/null
         registry-dump -q --via=rest -o d.txt --state=s 2>/dev/null; curl -sX DELETE $HUB_SIM_CONTROL/faults
-        # The one piece that comes may not be the first.
-        for try in {1..9}; do
-            curl -sd "method=GET,path=/hubpipe-*/devices*,skip=1,count=0,do=hang" $HUB_SIM_CONTROL/faults >/dev/null
-            registry-dump --via=job -o e.txt --state=t & for i in {1..50}; do grep -q "^[PS] [1-9]" t 2>/dev/null && break; sleep 0.1; done
-            kill -9 $!; wait $!; curl -sX DELETE $HUB_SIM_CONTROL/faults
-            grep -q "^[PS] [1-9]" t && break
-        done; cp e.txt.part p0
+        begin e.txt t; cp e.txt.part p0
         bash other || exit; curl -sX PUT -d 60 $HUB_SIM_CONTROL/clock >/dev/null
         registry-dump -q -o d.txt --state=s && registry-dump -q --via=rest -o want.txt || exit
         # The job of that time is gone with its container.
