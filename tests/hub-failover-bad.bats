@@ -52,7 +52,7 @@ load failover
 @test "the caller lacks the right to fail over, to read, or both" {
     template '.tags = {"hub-sim-deny": "failover"}'
     sim 0 --doubt forbidden-code=AuthorizationFailed -- 'ended go --to=eastus; asked POST /failover$; jq -r .event state/hubpipe/failovers.jsonl | paste -sd" "'
-    has "the caller lacks the right Microsoft.Devices/IotHubs/failover/Action" "ended 6" "asked failed"
+    has "; nothing has begun (the caller lacks the right Microsoft.Devices/IotHubs/failover/Action)" "ended 6" "asked failed"
     template '.tags = {"hub-sim-deny": "read,listkeys"}'
     sim 0 --doubt forbidden-code=AuthorizationFailed -- 'ended go --to=eastus -g west-rg --give-up=1; asked POST /failover$'
     has "state unknown in an unknown region" "no answer: HTTP 403: AuthorizationFailed" \
@@ -67,6 +67,8 @@ load failover
         has "409020: The IotHub contoso had a failover less than an hour ago" "ended" "3"
         [[ $position != failover-limit=4[02]* ]] || has "ended"
         [ "$(grep -xc 'ended [56]' <<<"$output")" -eq 2 ]
+        # Whoever is told of a limit at night is told what has begun, too.
+        [ "$(grep -c '409020.*; the hub is Active in eastus, and nothing has begun' <<<"$output")" -eq 2 ]
     done
     sim 0 --doubt failover-limit=409 --doubt failover-day=rolling --doubt failover-hour=end -- 'for to in eastus westus eastus westus; do
         go --to=$to >/dev/null 2>&1 || echo no; after 3800; done; rm -r state; ended go --to=eastus'

@@ -534,7 +534,6 @@ static int
 refused(struct failwatch *w, int status, jv body, struct err *e)
 {
 	struct failplan *p = w->plan;
-	bool known = p->from != NULL;
 	jv error = jv_get_kind(body) == JV_KIND_OBJECT
 		       ? arm_error(body)
 		       : (jv_free(body), jv_text("HTTP %d", status));
@@ -543,19 +542,18 @@ refused(struct failwatch *w, int status, jv body, struct err *e)
 
 	(void)err_set(&why, arm_status(status, error), p->name, "%s", text);
 	free(text);
-	if (status >= 500 || status == 408)
-		return find_out(w, SURE, &why, e);
-	/* Somebody else may have asked a moment before; or it was there, and
-	 * nobody had said so. */
-	if (status == 409 || (!known && status == 400))
-		return find_out(w, TWICE, &why, e);
-	*e = why;
-	if (status == 403)
-		(void)err_set(e, REMOTE_REFUSED, p->name,
-		    "%.700s (the caller lacks the right "
-		    "Microsoft.Devices/IotHubs/failover/Action)",
-		    why.text);
-	return -1;
+	/* Nothing was asked of the hub itself. */
+	if (status == 401 || status == 403 || status == 404)
+		return err_set(e, why.status, p->name,
+		    "%.700s; nothing has begun%s", why.text,
+		    status == 403
+			? " (the caller lacks the right "
+			  "Microsoft.Devices/IotHubs/failover/Action)"
+			: "");
+	/* A limit, or whatever it was: somebody else may have asked a moment
+	 * before; or it was there, and nobody had said so. */
+	return find_out(
+	    w, status >= 500 || status == 408 ? SURE : TWICE, &why, e);
 }
 
 int
