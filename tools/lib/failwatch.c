@@ -546,10 +546,9 @@ refused(struct failwatch *w, int status, jv body, struct err *e)
 	if (status == 401 || status == 403 || status == 404)
 		return err_set(e, why.status, p->name,
 		    "%.700s; nothing has begun%s", why.text,
-		    status == 403
-			? " (the caller lacks the right "
-			  "Microsoft.Devices/IotHubs/failover/Action)"
-			: "");
+		    status == 403 ? " (the caller lacks the right "
+				    "Microsoft.Devices/IotHubs/failover/Action)"
+				  : "");
 	/* A limit, or whatever it was: somebody else may have asked a moment
 	 * before; or it was there, and nobody had said so. */
 	return find_out(
