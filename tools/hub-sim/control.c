@@ -24,6 +24,7 @@
 #include "failover.h"
 #include "fault.h"
 #include "jobs.h"
+#include "monotonic.h"
 
 enum { SPECS_MAX = 1000 };
 
@@ -418,18 +419,16 @@ static void
 status_call(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 {
 	struct buf text = BUF_INIT;
-	struct timespec t;
 
 	if (strcmp(q->method, "GET") != 0) {
 		not_allowed(r, "GET");
 		return;
 	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	r->status = 200;
 	buf_printf(&r->body,
 	    "{\"requests\":%llu,\"connections\":%ld,\"uptimeSeconds\":%.3f",
 	    (unsigned long long)s->requests, s->connections,
-	    (double)t.tv_sec + (double)t.tv_nsec / 1e9 - s->began);
+	    monotonic() - s->began);
 	for (const struct knob *k = knobs; k->name; k++) {
 		buf_clear(&text);
 		k->show(s, &text);

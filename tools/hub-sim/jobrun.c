@@ -10,11 +10,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "blob.h"
 #include "lines.h"
+#include "monotonic.h"
 #include "store.h"
 
 enum {
@@ -336,18 +336,10 @@ export_some(struct visit *v, struct run *r, const struct line_form *form,
 }
 
 static int64_t
-real_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int64_t
 export_lines(struct visit *v, struct run *r, struct job *job)
 {
-	int64_t wait = 0, until = real_ms() + SLICE_MS;
+	double until = monotonic() + SLICE_MS / 1e3;
+	int64_t wait = 0;
 	long most = allowance(v, job, r->done, &wait), n;
 	struct line_form form = line_form(v, job);
 	struct buf out = BUF_INIT;
@@ -367,7 +359,7 @@ export_lines(struct visit *v, struct run *r, struct job *job)
 			(void)blob_store(v->s, job->output, export_name(job),
 			    buf_peek(&out));
 		r->partial = false;
-	} while (!bad && n == SLICE && real_ms() < until);
+	} while (!bad && n == SLICE && monotonic() < until);
 	buf_wipe(&out);
 	if (bad)
 		return fail(v, r, job, disk_full);

@@ -10,12 +10,12 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "due.h"
 #include "inbound.h"
 #include "log.h"
+#include "monotonic.h"
 #include "record.h"
 #include "store.h"
 #include "wire.h"
@@ -89,10 +89,7 @@ struct net {
 static int64_t
 net_us(void)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+	return (int64_t)(monotonic() * 1e6);
 }
 
 static int64_t
@@ -781,7 +778,7 @@ net_run(struct net *n, struct sim *s, FILE *log, int signals,
 
 	n->sim = s;
 	sim_guid(s, "request", n->guid);
-	s->began = (double)net_us() / 1e6;
+	s->began = monotonic();
 	n->log = log;
 	n->record = record_open();
 	n->tick = 0; /* what an earlier run left behind */

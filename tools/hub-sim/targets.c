@@ -21,8 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <time.h>
 
+#include "monotonic.h"
 #include "store.h"
 
 enum {
@@ -729,15 +729,6 @@ keep_results(struct plan *p, const struct config *c)
 
 /* Slices. */
 
-static int64_t
-real_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* What deleted configurations have left. */
 static bool
 sweep(struct sim *s)
@@ -915,7 +906,8 @@ scan_hubs(struct sim *s, int64_t now)
 int64_t
 configurations_tick(struct sim *s)
 {
-	int64_t stop = real_ms() + SLICE, now = sim_now(s), due, scan;
+	double stop = monotonic() + SLICE / 1e3;
+	int64_t now = sim_now(s), due, scan;
 
 	do {
 		bool swept = sweep(s);
@@ -931,6 +923,6 @@ configurations_tick(struct sim *s)
 				due = scan;
 			return due < 0 ? -1 : sim_until(s, due);
 		}
-	} while (real_ms() < stop && !store_failed(s));
+	} while (monotonic() < stop && !store_failed(s));
 	return store_failed(s) ? 1000 : 0;
 }

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "entry.h"
 #include "idfile.h"
 #include "journal.h"
+#include "monotonic.h"
 
 /*
  * Lines of the journal: P (or S: on disk, D: all is read) and numbers: bytes,
@@ -50,15 +50,6 @@ struct dumpstate {
 	off_t offset;       /* of what is written by now */
 	double start, next; /* when this run began; when to say so next */
 };
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void
 digest_now(const struct dumpstate *s, unsigned char sum[32])
@@ -343,7 +334,7 @@ dumpstate_open(const char *path, const char *output, const struct hub *hub,
 		s->output = xstrdup(output);
 	s->part = xasprintf("%s.part", s->output);
 	s->digest = EVP_MD_CTX_new();
-	s->start = now();
+	s->start = monotonic();
 	if (!s->digest || EVP_DigestInit_ex(s->digest, EVP_sha256(), NULL) != 1)
 		die(LOCAL_FAILURE, NULL, "SHA-256 does not start");
 	if (start(s, hub, options, began, e)) {
@@ -431,7 +422,7 @@ note_path(struct dumpstate *s, const char *path)
 	struct buf b = BUF_INIT;
 	struct err e;
 
-	s->start = now(); /* a job took its time before */
+	s->start = monotonic(); /* a job took its time before */
 	if (s->by || s->count)
 		return;
 	s->by = xstrdup(path);
@@ -459,12 +450,12 @@ void
 dumpstate_device(const struct fleet_got *got, void *ctx)
 {
 	struct dumpstate *s = ctx;
-	double age = now() - s->start, wait = age / 16;
+	double age = monotonic() - s->start, wait = age / 16;
 
 	if (age < s->next)
 		return;
 	say_point(s, wait < 1 ? 'P' : 'S', got);
-	age = now() - s->start;
+	age = monotonic() - s->start;
 	s->next = age + (wait < 0.005 ? 0.005 : wait > 10 ? 10 : wait);
 }
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "json.h"
+#include "monotonic.h"
 #include "progress.h"
 
 enum { CONNECT_MS = 20000, MAX_JOBS = 1024, DNS_TRIES = 5 };
@@ -97,27 +98,6 @@ struct http {
 	struct welcome welcome[WELCOMES];
 	size_t welcomes; /* all ever; the oldest make room */
 };
-
-static double
-larger(double a, double b)
-{
-	return a > b ? a : b;
-}
-
-static double
-smaller(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 long
 http_jobs(void)
@@ -212,13 +192,13 @@ http_open(void)
 void
 http_until(struct http *h, double s)
 {
-	h->until = s > 0 ? now() + s : 0;
+	h->until = s > 0 ? monotonic() + s : 0;
 }
 
 double
 http_left(const struct http *h)
 {
-	return h->until > 0 ? larger(h->until - now(), 0) : INFINITY;
+	return h->until > 0 ? fmax(h->until - monotonic(), 0) : INFINITY;
 }
 
 /* One header line, without CR LF.  A new status line begins a new head: what
@@ -457,8 +437,8 @@ start(struct http *h, struct item *it)
 	(void)curl_easy_setopt(c, CURLOPT_WRITEDATA, it);
 	(void)curl_easy_setopt(c, CURLOPT_PREREQDATA, it);
 	(void)curl_easy_setopt(c, CURLOPT_PRIVATE, it);
-	it->limit = smaller(
-	    it->r.timeout > 0 ? it->r.timeout : h->timeout, http_left(h));
+	it->limit =
+	    fmin(it->r.timeout > 0 ? it->r.timeout : h->timeout, http_left(h));
 	(void)curl_easy_setopt(
 	    c, CURLOPT_TIMEOUT_MS, (long)(it->limit * 1000) + 1);
 	(void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
@@ -472,7 +452,7 @@ start(struct http *h, struct item *it)
 		trace("> %s %s", it->r.method, url.at);
 		buf_free(&url);
 	}
-	it->sent = now();
+	it->sent = monotonic();
 	it->reply.attempts++;
 	if (curl_multi_add_handle(h->multi, c) != CURLM_OK)
 		bug("libcurl takes no request");
@@ -483,7 +463,7 @@ start(struct http *h, struct item *it)
 static void
 postpone(struct http *h, struct item *it, double wait, bool throttled)
 {
-	it->due = now() + wait;
+	it->due = monotonic() + wait;
 	it->throttled = throttled;
 	it->paced = false;
 	TAILQ_INSERT_TAIL(&h->waiting, it, link);
@@ -495,9 +475,9 @@ static bool
 given_up(const struct http *h, const struct item *it, double wait)
 {
 	double refusing = it->r.pace ? pace_refusing(it->r.pace) : 0;
-	double tried = it->first > 0 ? now() - it->first : 0;
+	double tried = it->first > 0 ? monotonic() - it->first : 0;
 
-	return wait + larger(refusing, tried) > h->max_time;
+	return wait + fmax(refusing, tried) > h->max_time;
 }
 
 static void finish(struct http *h, struct item *it);
@@ -539,7 +519,7 @@ try_start(struct http *h, struct item *it)
 	it->paid = it->r.pace != NULL;
 	it->paced_at = it->paid ? pace_now(it->r.pace) : 0;
 	if (it->first == 0)
-		it->first = now();
+		it->first = monotonic();
 	start(h, it);
 }
 
@@ -551,7 +531,7 @@ start_due(struct http *h)
 
 	if (TAILQ_EMPTY(&h->waiting))
 		return;
-	t = now();
+	t = monotonic();
 	for (it = TAILQ_FIRST(&h->waiting); it; it = next) {
 		next = TAILQ_NEXT(it, link);
 		if (it->due > t || (h->authorizing && !it->urgent))
@@ -633,6 +613,21 @@ http_clock_skew(const struct http_reply *r)
 	time_t t = date ? curl_getdate(date, NULL) : -1;
 
 	return t == -1 ? 0 : (double)(t - time(NULL));
+}
+
+bool
+http_clock_remedy(
+    const struct http_reply *r, const char *where, struct buf *text)
+{
+	double skew = http_clock_skew(r);
+
+	if (fabs(skew) <= 300)
+		return false;
+	buf_printf(text,
+	    " (the clock of this machine is %.0f s %s that of the %s: set it "
+	    "right)",
+	    fabs(skew), skew > 0 ? "behind" : "ahead of", where);
+	return true;
 }
 
 static void
@@ -830,7 +825,8 @@ grumble(struct http *h, const struct item *it, double wait)
 	else
 		(void)snprintf(why, sizeof why, "%s", r->err.text);
 	trace("again in %.2f s: %s", wait, why);
-	if (h->grumbled || r->status == 429 || now() + wait - it->first < 3)
+	if (h->grumbled || r->status == 429 ||
+	    monotonic() + wait - it->first < 3)
 		return;
 	h->grumbled = true;
 	note("'%.*s': %s; trying again for up to %.0f s", (int)host.len,
@@ -923,7 +919,7 @@ is_unheard(struct http *h, struct item *it)
 {
 	const struct welcome *w = find_welcome(h, it);
 
-	return it->r.odd_401 && w && now() - w->at < WELCOME_SECONDS &&
+	return it->r.odd_401 && w && monotonic() - w->at < WELCOME_SECONDS &&
 	       it->unheard++ < UNHEARD_MOST;
 }
 
@@ -1009,7 +1005,7 @@ judge(struct http *h, struct item *it)
 		note_welcome(h, it);
 	if (r->status)
 		trace("< %d in %.0f ms: %s %.*s", r->status,
-		    (now() - it->sent) * 1000, it->r.method,
+		    (monotonic() - it->sent) * 1000, it->r.method,
 		    (int)strcspn(it->r.url, "?"), it->r.url);
 	if (it->r.audit && h->audit >= 0)
 		write_audit(h, it);
@@ -1051,14 +1047,14 @@ static double
 next_due(const struct http *h, double max, bool *throttled)
 {
 	const struct item *it;
-	double t = now(), wait = max;
+	double t = monotonic(), wait = max;
 
 	*throttled = false;
 	TAILQ_FOREACH(it, &h->waiting, link)
 	{
 		if (h->authorizing && !it->urgent)
 			continue;
-		wait = smaller(wait, larger(0, it->due - t));
+		wait = fmin(wait, fmax(0, it->due - t));
 		*throttled |= it->throttled;
 	}
 	return wait;
@@ -1078,10 +1074,10 @@ turn(struct http *h, double max)
 	wait = next_due(h, max, &throttled);
 	if (wait <= 0)
 		return;
-	before = now();
+	before = monotonic();
 	(void)curl_multi_poll(h->multi, NULL, 0, (int)(wait * 1000) + 1, NULL);
 	if (throttled && h->running == 0)
-		progress_throttled(now() - before);
+		progress_throttled(monotonic() - before);
 }
 
 void
@@ -1170,11 +1166,11 @@ http_reply_free(struct http_reply *r)
 void
 http_sleep(struct http *h, double s)
 {
-	double end = now() + s, left = s;
+	double end = monotonic() + s, left = s;
 
 	while (left > 0) {
 		turn(h, left);
-		left = end - now();
+		left = end - monotonic();
 	}
 }
 

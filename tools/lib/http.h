@@ -122,5 +122,9 @@ void http_sleep(struct http *h, double seconds);
 /* Seconds by which the server's Date header is ahead of our clock (negative:
  * behind); 0 when there is none.  Answers of 401 say so when it is > 300. */
 double http_clock_skew(const struct http_reply *r);
+/* Appends what to do about a clock so far off that of `where` that no
+ * signature counts; false: that is not it. */
+bool http_clock_remedy(
+    const struct http_reply *r, const char *where, struct buf *text);
 
 #endif

@@ -592,14 +592,9 @@ hub_error_name(long number)
 static void
 add_remedy(const struct hub *h, const struct http_reply *r, struct buf *text)
 {
-	double skew = http_clock_skew(r);
-
-	if (skew > 300 || skew < -300)
-		buf_printf(text,
-		    " (the clock of this machine is %.0f s %s that of the hub: "
-		    "set it right)",
-		    skew < 0 ? -skew : skew, skew > 0 ? "behind" : "ahead of");
-	else if (h->key)
+	if (http_clock_remedy(r, "hub", text))
+		return;
+	if (h->key)
 		buf_printf(text,
 		    " (policy '%s' has the wrong key or lacks RegistryWrite or "
 		    "ServiceConnect: use the connection string of "

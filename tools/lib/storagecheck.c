@@ -100,14 +100,9 @@ static void
 add_remedy(
     const struct storage *s, const struct http_reply *r, struct buf *text)
 {
-	double skew = http_clock_skew(r);
-
-	if (skew > 300 || skew < -300)
-		buf_printf(text,
-		    " (the clock of this machine is %.0f s %s that of the "
-		    "account: set it right)",
-		    skew < 0 ? -skew : skew, skew > 0 ? "behind" : "ahead of");
-	else if (s->cred)
+	if (http_clock_remedy(r, "account", text))
+		return;
+	if (s->cred)
 		buf_printf(text,
 		    " (who is logged in needs the role 'Storage Blob Data "
 		    "Contributor' on '%s', which its owner does not have by "
