@@ -763,6 +763,23 @@ authentication_text(const struct row *row, struct buf *out)
 }
 
 void
+edge_text(const struct row *row, bool empty, struct buf *out)
+{
+	buf_text(out, row->edge ? ",\"capabilities\":{\"iotEdge\":true}"
+				: ",\"capabilities\":{\"iotEdge\":false}");
+	if (row->edge)
+		text_or_null(out, ",\"deviceScope\":", row->scope);
+	else if (row->parent.at)
+		text_or_null(out, ",\"deviceScope\":", row->parent);
+	if (row->parent.at || empty)
+		buf_text(out, ",\"parentScopes\":[");
+	if (row->parent.at)
+		text_or_null(out, "", row->parent);
+	if (row->parent.at || empty)
+		buf_char(out, ']');
+}
+
+void
 identity_text(const struct row *row, bool just_made, struct buf *out)
 {
 	char etag[40], time[32] = "0001-01-01T00:00:00Z";
@@ -804,18 +821,7 @@ identity_text(const struct row *row, bool just_made, struct buf *out)
 		      "\"cloudToDeviceMessageCount\":0");
 	buf_text(out, ",\"authentication\":");
 	authentication_text(row, out);
-	if (!module) {
-		buf_text(out, row->edge
-				  ? ",\"capabilities\":{\"iotEdge\":true}"
-				  : ",\"capabilities\":{\"iotEdge\":false}");
-		if (row->edge)
-			text_or_null(out, ",\"deviceScope\":", row->scope);
-		else if (row->parent.at)
-			text_or_null(out, ",\"deviceScope\":", row->parent);
-		buf_text(out, ",\"parentScopes\":[");
-		if (row->parent.at)
-			text_or_null(out, "", row->parent);
-		buf_char(out, ']');
-	}
+	if (!module)
+		edge_text(row, true, out);
 	buf_char(out, '}');
 }

@@ -100,16 +100,7 @@ write_one(const struct line_form *form, const struct row *row, struct buf *out)
 	else
 		buf_text(out, "null");
 	add_twin(form, row, out);
-	buf_text(out, row->edge ? ",\"capabilities\":{\"iotEdge\":true}"
-				: ",\"capabilities\":{\"iotEdge\":false}");
-	if (row->edge)
-		text_or_null(out, ",\"deviceScope\":", row->scope);
-	else if (row->parent.at)
-		text_or_null(out, ",\"deviceScope\":", row->parent);
-	if (row->parent.at) {
-		text_or_null(out, ",\"parentScopes\":[", row->parent);
-		buf_char(out, ']');
-	}
+	edge_text(row, false, out);
 	buf_char(out, '}');
 	buf_text(out, form->end);
 }

@@ -860,20 +860,14 @@ query_handle(struct visit *v)
 {
 	struct run r;
 	struct json body = { .count = 0 };
-	struct json_fault why;
 	struct refusal f;
 	char *text = NULL;
 	int result = -1;
 
 	memset(&r, 0, sizeof r);
 	r.v = v;
-	if (visit_allowed(v, "ServiceConnect", &f))
+	if (visit_allowed(v, "ServiceConnect", &f) || visit_body(v, &body, &f))
 		goto out;
-	if (json_scan(v->q->body, &body, &why)) {
-		(void)refuse(
-		    &f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
-		goto out;
-	}
 	if (body.kind == JSON_OBJECT && object_get(body.text, "query").at)
 		text = json_string(object_get(body.text, "query"));
 	result = run(&r, text, &f);

@@ -185,6 +185,8 @@ int modules_reachable(struct visit *v, const char *id, struct refusal *f);
 void identity_text(const struct row *row, bool just_made, struct buf *out);
 /* The value of its member "authentication". */
 void authentication_text(const struct row *row, struct buf *out);
+/* Its capabilities and scopes; empty: an array of no parents is shown. */
+void edge_text(const struct row *row, bool empty, struct buf *out);
 /* name and the text in quotes, or null where .at is NULL. */
 void text_or_null(struct buf *out, const char *name, struct span text);
 void etag_text(int64_t etag, char out[40]);

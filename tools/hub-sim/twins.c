@@ -77,16 +77,8 @@ twin_text(const struct row *row, struct buf *out)
 	birth.version = 0;
 	add_section(out, row->reported, (struct span){ NULL, 0 }, &birth,
 	    row->reported_version);
-	buf_text(out, row->edge ? "},\"capabilities\":{\"iotEdge\":true}"
-				: "},\"capabilities\":{\"iotEdge\":false}");
-	if (row->edge)
-		text_or_null(out, ",\"deviceScope\":", row->scope);
-	else if (row->parent.at)
-		text_or_null(out, ",\"deviceScope\":", row->parent);
-	if (row->parent.at) {
-		text_or_null(out, ",\"parentScopes\":[", row->parent);
-		buf_char(out, ']');
-	}
+	buf_char(out, '}');
+	edge_text(row, false, out);
 	buf_char(out, '}');
 }
 
@@ -298,18 +290,14 @@ static int
 change(struct visit *v, const char *id, const char *module, bool put,
     struct refusal *f)
 {
-	struct json_fault why;
 	struct json body = { .count = 0 };
 	struct span properties, tags, desired;
 	int replace = put ? REPLACE : 0;
 	const char *match = v->q->header(v->q, "if-match");
 	int result = -1;
 
-	if (json_scan(v->q->body, &body, &why)) {
-		(void)refuse(
-		    f, NOT_PARSED, "%s at byte %zu", why.reason, why.offset);
+	if (visit_body(v, &body, f))
 		goto out;
-	}
 	if (body.kind != JSON_OBJECT) {
 		(void)refuse(f, NOT_PARSED, "An object was expected");
 		goto out;
