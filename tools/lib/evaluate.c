@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "doc.h"
 #include "expr.h"
@@ -81,25 +80,6 @@ deploys(const struct world *w)
 	return jv_get_kind(w->scope) == JV_KIND_OBJECT;
 }
 
-/* A member of a section by its name, without case; null when absent. */
-static jv
-definition(jv template, const char *section, const char *wanted)
-{
-	jv all = jv_at(template, section), found = jv_null();
-
-	if (jv_get_kind(all) == JV_KIND_OBJECT)
-		jv_object_foreach(all, key, v) {
-			if (!strcasecmp(jv_string_value(key), wanted)) {
-				jv_free(found);
-				found = jv_copy(v);
-			}
-			jv_free(key);
-			jv_free(v);
-		}
-	jv_free(all);
-	return found;
-}
-
 /* utcNow() and newGuid() may stand in the default of a parameter only. */
 static bool
 needs_default(jv tree)
@@ -115,9 +95,9 @@ needs_default(jv tree)
 static jv
 parameter_value(struct world *w, const char *wanted)
 {
-	jv def = definition(jv_copy(w->template), "parameters", wanted), v;
-	jv given =
-	    definition(jv_put(jv_object(), "", jv_copy(w->given)), "", wanted);
+	jv all = jv_at(jv_copy(w->template), "parameters");
+	jv def = jv_at_nocase(all, wanted), v;
+	jv given = jv_at_nocase(jv_copy(w->given), wanted);
 
 	if (jv_get_kind(def) != JV_KIND_OBJECT) {
 		jv_free(def);
@@ -150,12 +130,13 @@ parameter_value(struct world *w, const char *wanted)
 static jv
 variable_value(struct world *w, const char *wanted)
 {
-	jv v = definition(jv_copy(w->template), "variables", wanted);
-	jv loops = definition(jv_copy(w->template), "variables", "copy");
+	jv all = jv_at(jv_copy(w->template), "variables");
+	jv v = jv_at_nocase(jv_copy(all), wanted);
+	jv loops = jv_at_nocase(all, "copy");
 	bool looped = jv_get_kind(loops) == JV_KIND_ARRAY;
 
 	jv_free(loops);
-	if (jv_get_kind(v) == JV_KIND_NULL) {
+	if (!jv_is_valid(v) || jv_get_kind(v) == JV_KIND_NULL) {
 		jv_free(v);
 		if (looped)
 			return expr_unknown();
