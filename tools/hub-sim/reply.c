@@ -218,8 +218,7 @@ sim_head(struct sim_reply *r, const char *name, const char *fmt, ...)
 	char *value;
 
 	va_start(ap, fmt);
-	if (vasprintf(&value, fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	value = xvasprintf(fmt, ap);
 	va_end(ap);
 	/* What came in with a request must not make a header line here. */
 	for (char *c = value; *c; c++)
@@ -253,8 +252,7 @@ sim_error(
 	char *text;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		die(LOCAL_FAILURE, NULL, "out of memory");
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	error_text(r, status, code, text);
 	free(text);
