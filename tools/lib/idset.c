@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "lines.h"
 #include "record.h"
@@ -11,12 +10,12 @@
 __extension__ typedef unsigned __int128 uint128;
 
 /* FNV-1a of 128 bits.  No id holds the '/' that stands before the module. */
-static struct idset_slot
+static struct idset_entry
 hash_of(const char *id, const char *module)
 {
 	const uint128 prime = ((uint128)1 << 88) + 0x13b;
 	uint128 h = (uint128)0x6c62272e07bb0142 << 64 | 0x62b821756295c58d;
-	struct idset_slot s = { .value = 0 };
+	struct idset_entry e = { .value = 0 };
 
 	for (; *id; id++)
 		h = (h ^ (unsigned char)*id) * prime;
@@ -24,79 +23,89 @@ hash_of(const char *id, const char *module)
 		h = (h ^ '/') * prime;
 	for (; module && *module; module++)
 		h = (h ^ (unsigned char)*module) * prime;
-	s.hash[0] = (uint64_t)(h >> 64);
-	s.hash[1] = (uint64_t)h | 1; /* never both 0 */
-	return s;
+	e.hash[0] = (uint64_t)(h >> 64);
+	e.hash[1] = (uint64_t)h;
+	return e;
 }
 
-static struct idset_slot *
-slot_of(const struct idset *s, const uint64_t hash[2])
+static bool
+is(const struct idset_entry *a, const struct idset_entry *b)
 {
-	size_t i = (size_t)(hash[0] ^ hash[1] >> 1) & (s->size - 1);
+	return a->hash[0] == b->hash[0] && a->hash[1] == b->hash[1];
+}
 
-	while (s->slot[i].hash[1] &&
-	       memcmp(s->slot[i].hash, hash, sizeof s->slot[i].hash) != 0)
-		i = (i + 1) & (s->size - 1);
+/*
+ * There are always fewer entries than slots, a power of two.  So of the 32
+ * bits of a slot those of slots - 1 hold the entry's number + 1, 0 if empty,
+ * and the others a piece of its hash, that few others need to be looked at.
+ */
+static uint32_t
+tag_of(const struct idset *s, const struct idset_entry *e)
+{
+	return (uint32_t)(e->hash[0] >> 32) & ~(s->slots - 1);
+}
+
+/* Where it is, or would be. */
+static uint32_t *
+slot_of(const struct idset *s, const struct idset_entry *e)
+{
+	uint32_t mask = s->slots - 1, tag = tag_of(s, e);
+	uint32_t i = (uint32_t)(e->hash[0] ^ e->hash[1]) & mask;
+
+	while (s->slot[i] && ((s->slot[i] & ~mask) != tag ||
+				 !is(&s->entry[(s->slot[i] & mask) - 1], e)))
+		i = (i + 1) & mask;
 	return &s->slot[i];
 }
 
 uint64_t *
 idset_find(const struct idset *s, const char *id, const char *module)
 {
-	struct idset_slot key = hash_of(id, module), *at;
+	struct idset_entry e = hash_of(id, module);
+	uint32_t slot;
 
-	if (!s->size)
+	if (!s->slots)
 		return NULL;
-	at = slot_of(s, key.hash);
-	return at->hash[1] ? &at->value : NULL;
-}
-
-/* Zeroed.  A large one in large pages, where the system has them: each look is
- * at another page. */
-static struct idset_slot *
-new_slots(size_t size)
-{
-	enum { LARGE = 2 * 1024 * 1024 };
-	size_t bytes = size * sizeof(struct idset_slot);
-	void *slot;
-
-	if (bytes < LARGE || bytes % LARGE)
-		return xcalloc(size, sizeof(struct idset_slot));
-	slot = aligned_alloc(LARGE, bytes);
-	if (!slot)
-		die(LOCAL_FAILURE, NULL, "out of memory");
-	(void)madvise(slot, bytes, MADV_HUGEPAGE);
-	memset(slot, 0, bytes);
-	return slot;
+	slot = *slot_of(s, &e);
+	return slot ? &s->entry[(slot & (s->slots - 1)) - 1].value : NULL;
 }
 
 static void
 grow(struct idset *s)
 {
-	struct idset old = *s;
-
-	s->size = old.size ? 2 * old.size : 256;
-	s->slot = new_slots(s->size);
-	for (size_t i = 0; i < old.size; i++)
-		if (old.slot[i].hash[1])
-			*slot_of(s, old.slot[i].hash) = old.slot[i];
-	free(old.slot);
+	s->slots = s->slots ? 2 * s->slots : 256;
+	free(s->slot);
+	s->slot = xcalloc(s->slots, sizeof *s->slot);
+	for (size_t i = 0; i < s->count; i++)
+		*slot_of(s, &s->entry[i]) =
+		    tag_of(s, &s->entry[i]) | (uint32_t)(i + 1);
 }
 
 uint64_t *
 idset_add(struct idset *s, const char *id, const char *module, bool *added)
 {
-	struct idset_slot key = hash_of(id, module), *at;
+	struct idset_entry e = hash_of(id, module);
+	uint32_t *slot;
 
-	if (4 * s->count >= 3 * s->size)
+	/* Two lists mostly come in one order. */
+	*added = s->next >= s->count || !is(&s->entry[s->next], &e);
+	if (!*added)
+		return &s->entry[s->next++].value;
+	if (4 * s->count >= 3 * (size_t)s->slots)
 		grow(s);
-	at = slot_of(s, key.hash);
-	*added = !at->hash[1];
+	slot = slot_of(s, &e);
+	*added = !*slot;
 	if (*added) {
-		*at = key;
-		s->count++;
+		if (s->count == s->cap) {
+			/* What is not used yet takes no memory. */
+			s->cap = s->cap ? 2 * s->cap : 256;
+			s->entry = xrealloc(s->entry, s->cap * sizeof e);
+		}
+		s->entry[s->count++] = e;
+		*slot = tag_of(s, &e) | (uint32_t)s->count;
 	}
-	return &at->value;
+	s->next = *slot & (s->slots - 1);
+	return &s->entry[s->next - 1].value;
 }
 
 /* A record or outcome, whose ids count, or id, or id/module. */
@@ -183,8 +192,8 @@ idset_unmet(const struct idset *s)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->size; i++)
-		n += s->slot[i].hash[1] && !s->slot[i].value;
+	for (size_t i = 0; i < s->count; i++)
+		n += !s->entry[i].value;
 	return n;
 }
 
@@ -192,5 +201,6 @@ void
 idset_free(struct idset *s)
 {
 	free(s->slot);
-	*s = (struct idset){ .size = 0 };
+	free(s->entry);
+	*s = (struct idset){ .count = 0 };
 }

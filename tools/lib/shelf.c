@@ -119,13 +119,13 @@ shelf_list(const struct shelf *s, uint64_t mask, uint64_t flags, size_t *count)
 		if (round)
 			list = xcalloc(n + 1, sizeof *list);
 		n = 0;
-		for (size_t i = 0; i < s->ids.size; i++) {
-			const struct idset_slot *slot = &s->ids.slot[i];
+		for (size_t i = 0; i < s->ids.count; i++) {
+			uint64_t value = s->ids.entry[i].value;
 
-			if (!slot->hash[1] || (slot->value & mask) != flags)
+			if ((value & mask) != flags)
 				continue;
 			if (list)
-				list[n] = slot->value;
+				list[n] = value;
 			n++;
 		}
 	}
