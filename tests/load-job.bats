@@ -551,3 +551,14 @@ host=*.blob.core.windows.net,method=HEAD,path=*Errors*,count=0,do=status:404,cod
     grep -q "'short': could not be removed" err
     expect_status 0 registry-diff -q f.txt "$HUB"
 }
+
+@test "the input is written to while it is read: no job begins, and all is told" {
+    many a 200 >good.txt
+    { cat good.txt; echo 'no record'; } >f.txt
+    expect_pipe 3 "registry-load --via=job --rejects=r.txt $HUB <f.txt 1<>f.txt"
+    has "'stdin': the file was written to while it was loaded" "'r.txt': is not written" "0 applied"
+    [ "$(jobs completed)" = 0 ]
+    [ "$(containers)" = 0 ]
+    by_job <good.txt
+    same <(there | jq -r .id | sort) <(jq -r .id good.txt | sort)
+}

@@ -229,10 +229,9 @@ read_all(struct loadrun *l, const char *operand)
 	if (!l->ledger)
 		die_err(&e);
 	l->plan = load_read(l->ledger, &rules, loadrun_reject, l, &e);
-	if (!l->plan || load_check(l->plan, &rules, l->hub, operand, &e)) {
-		out_flush(l->out); /* which lines are wrong */
+	out_flush(l->out); /* which lines are wrong, whatever comes now */
+	if (!l->plan || load_check(l->plan, &rules, l->hub, operand, &e))
 		die_err(&e);
-	}
 	start_journal(l);
 	undo_prepare(&(struct undo_work){ .hub = l->hub,
 	    .http = l->http,

@@ -222,7 +222,7 @@ carry(struct importjob *j)
 			return;
 		}
 		state = job_state(j->job);
-		if (job_interrupted()) {
+		if (job_interrupted() || ledger_changed(l->ledger, &e)) {
 			loadrun_stop(l, &e);
 			return;
 		}
@@ -265,7 +265,8 @@ importjob_round(struct importjob *j, int round)
 	    (job_round(j->job) < number(j) ||
 		(job_round(j->job) < number(j) + ATTEMPTS && !*job_id(j->job)));
 	import_choose(j);
-	if (j->sent) {
+	loadrun_tick(l); /* all that was read is as it was */
+	if (j->sent && l->stop == DONE) {
 		j->unjoined = 0;
 		progress_end();
 		carry(j);
@@ -385,17 +386,18 @@ struct importjob *
 importjob_open(struct loadrun *l)
 {
 	struct importjob *j;
+	const char *input;
 	struct err e;
 
 	if (!l->by_job)
 		return NULL;
 	j = xcalloc(1, sizeof *j);
 	j->l = l;
-	j->storage = storage_open(l->http, &e);
-	if (j->storage) {
-		j->job = job_open(
-		    l->hub, j->storage, JOB_IMPORT, load_input(l->plan), &e);
-	}
+	input = load_input(l->plan);
+	if (ledger_changed(l->ledger, &e) == 0)
+		j->storage = storage_open(l->http, &e);
+	if (j->storage)
+		j->job = job_open(l->hub, j->storage, JOB_IMPORT, input, &e);
 	if (j->job)
 		return j;
 	loadrun_stop(l, &e);

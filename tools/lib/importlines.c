@@ -136,15 +136,18 @@ line_mode(const struct importjob *j, const struct record *rec,
 	return create;
 }
 
-void
+int
 import_record(
     struct importjob *j, uint32_t i, struct buf *line, struct record *rec)
 {
 	struct err e;
 
 	ledger_text(j->l->ledger, i, line);
+	if (!line->len)
+		return -1;
 	if (record_read(buf_peek(line), rec, &e))
 		bug("a record that was read before is none: %s", e.text);
+	return 0;
 }
 
 /* Marks what goes into this round's file. */
@@ -167,9 +170,8 @@ import_choose(struct importjob *j)
 	for (const enum load_step *s = import_order[j->round]; *s != LOAD_STEPS;
 	     s++)
 		for (uint32_t i = 0; i < g->count; i++) {
-			if (!fits(j, i, *s))
+			if (!fits(j, i, *s) || import_record(j, i, &line, &rec))
 				continue;
-			import_record(j, i, &line, &rec);
 			if (!line_mode(j, &rec, *s,
 				load_form(j->l->plan, i, *s), &mode))
 				continue;
@@ -209,7 +211,10 @@ import_write(struct importjob *j, struct blob_writer *to, struct err *e)
 			if (!(ledger_at(g, i)->flags & SENT) ||
 			    import_step(j, ledger_at(g, i)) != *s)
 				continue;
-			import_record(j, i, &text, &rec);
+			if (import_record(j, i, &text, &rec)) {
+				rc = ledger_changed(g, e);
+				break;
+			}
 			form = load_form(j->l->plan, i, *s);
 			(void)line_mode(j, &rec, *s, form, &mode);
 			buf_clear(&line);

@@ -49,7 +49,8 @@ enum load_step import_step(
     const struct importjob *j, const struct ledger_entry *e);
 /* A module of a device that is open only until its modules are there. */
 bool import_is_hasty(struct ledger *g, const struct ledger_entry *e);
-void import_record(
+/* -1: ledger_changed(), and nothing is read. */
+int import_record(
     struct importjob *j, uint32_t i, struct buf *line, struct record *rec);
 /* Marks what goes into this round's file: SENT, and j->sent of them. */
 void import_choose(struct importjob *j);

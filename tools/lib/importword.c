@@ -147,7 +147,8 @@ is_vague(struct importjob *j, uint32_t i)
 		return ledger_at(g, e->device)->flags & VAGUE;
 	if (!j->strays.count)
 		return false;
-	import_record(j, i, &line, &rec);
+	if (import_record(j, i, &line, &rec))
+		return true; /* who knows */
 	stray = idset_find(&j->strays, rec.id, NULL);
 	if (stray)
 		*stray = 1;

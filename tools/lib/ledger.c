@@ -72,8 +72,9 @@ write_at(int fd, const void *data, size_t len, uint64_t offset)
 	}
 }
 
-static void
-read_at(int fd, void *data, size_t len, uint64_t offset)
+/* All of it, or -1; errno 0: it is shorter. */
+static int
+read_whole(int fd, void *data, size_t len, uint64_t offset)
 {
 	char *at = data;
 
@@ -82,13 +83,23 @@ read_at(int fd, void *data, size_t len, uint64_t offset)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0)
+			errno = 0;
 		if (n <= 0)
-			die(LOCAL_FAILURE, "temporary file", "read failed: %s",
-			    n < 0 ? strerror(errno) : "it became shorter");
+			return -1;
 		at += n;
 		len -= (size_t)n;
 		offset += (uint64_t)n;
 	}
+	return 0;
+}
+
+static void
+read_at(int fd, void *data, size_t len, uint64_t offset)
+{
+	if (read_whole(fd, data, len, offset))
+		die(LOCAL_FAILURE, "temporary file", "read failed: %s",
+		    errno ? strerror(errno) : "it became shorter");
 }
 
 static struct timespec
@@ -108,27 +119,44 @@ ledger_borrow(struct ledger *l, int fd)
 	l->written = written(fd);
 }
 
-static void
-check_borrowed(const struct ledger *l)
+int
+ledger_changed(const struct ledger *l, struct err *e)
+{
+	if (!l->changed)
+		return 0;
+	if (l->unread)
+		return err_set(e, LOCAL_FAILURE, "stdin", "read failed: %s",
+		    strerror(l->unread));
+	return err_set(e, BAD_DATA, "stdin",
+	    "the file was written to while it was loaded (load it again: what "
+	    "is done is not done twice)");
+}
+
+static bool
+is_as_it_was(struct ledger *l)
 {
 	struct timespec t = written(l->fd);
 
-	if (t.tv_sec != l->written.tv_sec || t.tv_nsec != l->written.tv_nsec)
-		die(BAD_DATA, "stdin",
-		    "the file was written to while it was loaded (load it "
-		    "again: what is done is not done twice)");
+	l->changed |=
+	    t.tv_sec != l->written.tv_sec || t.tv_nsec != l->written.tv_nsec;
+	return !l->changed;
 }
 
 /* Of the lines.  A file that was cut has no more to read: so it is asked
- * before, too. */
-static void
+ * before, too.  false: ledger_changed(). */
+static bool
 read_lines(struct ledger *l, void *data, size_t len, uint64_t offset)
 {
-	if (l->borrowed)
-		check_borrowed(l);
-	read_at(l->fd, data, len, offset);
-	if (l->borrowed)
-		check_borrowed(l);
+	if (!l->borrowed) {
+		read_at(l->fd, data, len, offset);
+		return true;
+	}
+	if (!l->changed && is_as_it_was(l) &&
+	    read_whole(l->fd, data, len, offset)) {
+		l->changed = true;
+		l->unread = errno;
+	}
+	return !l->changed && is_as_it_was(l);
 }
 
 static void
@@ -460,7 +488,8 @@ raw(struct ledger *l, const struct ledger_entry *e)
 			n = left < READ_AHEAD ? (size_t)left : READ_AHEAD;
 		buf_clear(w);
 		buf_reserve(w, n);
-		read_lines(l, w->at, n, e->offset);
+		if (!read_lines(l, w->at, n, e->offset))
+			return (struct span){ "", 0 };
 		w->len = n;
 		l->window_at = e->offset;
 	}
@@ -491,7 +520,7 @@ ledger_text(struct ledger *l, uint32_t index, struct buf *into)
 	buf_span(into, ledger_peek(l, index));
 }
 
-void
+int
 ledger_copy(struct ledger *l, uint32_t index, struct out *out)
 {
 	const struct ledger_entry *e = ledger_at(l, index);
@@ -503,11 +532,13 @@ ledger_copy(struct ledger *l, uint32_t index, struct out *out)
 
 		if (n > sizeof piece)
 			n = sizeof piece;
-		read_lines(l, piece, n, e->offset + done);
+		if (!read_lines(l, piece, n, e->offset + done))
+			break;
 		out_add(out, piece, n);
 		done += (uint32_t)n;
 	}
 	OPENSSL_cleanse(piece, sizeof piece);
+	return l->changed ? -1 : 0;
 }
 
 void
@@ -528,8 +559,8 @@ ledger_digest(struct ledger *l, char hex[65])
 		for (size_t n; good && at < end; at += n) {
 			n = end - at < sizeof piece ? (size_t)(end - at)
 						    : sizeof piece;
-			read_lines(l, piece, n, at);
-			good = EVP_DigestUpdate(digest, piece, n) == 1;
+			good = !read_lines(l, piece, n, at) ||
+			       EVP_DigestUpdate(digest, piece, n) == 1;
 		}
 	}
 	if (!good || EVP_DigestFinal_ex(digest, sum, NULL) != 1)

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "buf.h"
+#include "entry.h"
 #include "lines.h"
 #include "msg.h"
 #include "out.h"
@@ -51,6 +52,8 @@ struct ledger {
 	uint64_t window_at, after; /* its place; where the last line ended */
 	int fd, index;
 	bool borrowed; /* fd is the caller's, as it was: */
+	bool changed;  /* no more, or it cannot be read: */
+	int unread;    /* errno */
 	struct timespec written;
 	struct ledger_page *page; /* of the index, those in memory */
 	uint16_t *where, first; /* of each page: its place there; the latest */
@@ -59,8 +62,12 @@ struct ledger {
 
 struct ledger *ledger_open(struct err *e);
 /* The lines stay where they come from, and are read there again; fd stays the
- * caller's.  A file that changes meanwhile ends the program. */
+ * caller's. */
 void ledger_borrow(struct ledger *l, int fd);
+/* -1 with *e: that file has been written to, or cannot be read.  From then on
+ * no line is read there any more: who asks for one gets an empty one, which no
+ * record is. */
+int ledger_changed(const struct ledger *l, struct err *e);
 /*
  * An entry, to be read or to be changed.  The pointer is good until the
  * hundredth call after it of any function here: never keep one while something
@@ -89,9 +96,10 @@ void ledger_key(const char *id, const char *module, uint64_t key[2]);
  * any function here that gives a line. */
 struct span ledger_peek(struct ledger *l, uint32_t index);
 void ledger_text(struct ledger *l, uint32_t index, struct buf *into);
-/* As it came in, of any length, in pieces. */
-void ledger_copy(struct ledger *l, uint32_t index, struct out *out);
-/* SHA-256 of all lines, in hex. */
+/* As it came in, of any length, in pieces.  -1: ledger_changed(), and what is
+ * in out may be half of it. */
+int ledger_copy(struct ledger *l, uint32_t index, struct out *out);
+/* SHA-256 of all lines, in hex, unless ledger_changed(). */
 void ledger_digest(struct ledger *l, char hex[65]);
 void ledger_close(struct ledger *l);
 

@@ -218,6 +218,8 @@ loadjournal_start(struct loadjournal *j, struct load_plan *p, struct ledger *l,
 		j->options, "input", input, "records", records, "began", now,
 		NULL };
 
+	if (ledger_changed(l, e)) /* and input is not its digest */
+		return -1;
 	(void)snprintf(records, sizeof records, "%u", l->count);
 	j->plan = p;
 	j->ledger = l;

@@ -215,6 +215,8 @@ link_those(struct load_plan *p, unsigned flag)
 		if (entry->state != LEDGER_TODO || !(entry->flags & flag))
 			continue;
 		ledger_text(l, i, &text);
+		if (!text.len)
+			break; /* ledger_changed() */
 		if (record_read(buf_peek(&text), &rec, &e))
 			bug("a record that was read before is none: %s",
 			    e.text);
@@ -277,6 +279,10 @@ load_read(struct ledger *ledger, const struct load_rules *rules,
 	if (p->flags & LOAD_HAS_PARENT)
 		ledger_forget_ids(ledger);
 	link_those(p, LOAD_HAS_PARENT);
+	if (ledger_changed(ledger, e)) {
+		load_free(p);
+		return NULL;
+	}
 	return p;
 }
 

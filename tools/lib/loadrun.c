@@ -36,7 +36,8 @@ outcome(struct loadrun *l, uint32_t i, const char *tried, const char *code,
 
 	if (ledger_at(l->ledger, i)->length <= LINE_MAX_BYTES) {
 		ledger_text(l->ledger, i, &line);
-		(void)record_read(buf_peek(&line), &rec, &e);
+		if (line.len)
+			(void)record_read(buf_peek(&line), &rec, &e);
 		o.id = rec.id;
 		o.module = rec.module;
 	}
@@ -128,6 +129,8 @@ loadrun_tick(struct loadrun *l)
 	struct err e;
 
 	if (l->journal && loadjournal_write(l->journal, &e))
+		loadrun_stop(l, &e);
+	if (ledger_changed(l->ledger, &e))
 		loadrun_stop(l, &e);
 	if (l->stop == DONE && interrupt_seen()) {
 		err_set(&e, LOCAL_FAILURE, hub_name(l->hub),
@@ -243,14 +246,16 @@ loadrun_single(struct loadrun *l, uint32_t i)
 	struct single *s;
 
 	http_wait(l->http, http_jobs());
-	if (l->journal)
+	ledger_text(l->ledger, i, &job.line);
+	if (l->journal && job.line.len)
 		loadjournal_sending(l->journal, l->step, true, i);
 	loadrun_tick(l);
-	if (l->stop != DONE)
+	if (l->stop != DONE) {
+		buf_wipe(&job.line);
 		return;
+	}
 	job.ctx = s = xmalloc(sizeof *s);
 	*s = (struct single){ l, i };
-	ledger_text(l->ledger, i, &job.line);
 	converge_start(&job);
 }
 
@@ -330,11 +335,14 @@ denied(void *ctx, const struct err *e)
 static void
 bulk(struct loadrun *l, struct bulk *b, uint32_t i)
 {
+	struct span line = ledger_peek(l->ledger, i);
 	const struct ledger_entry *e;
 
+	if (!line.len)
+		return; /* ledger_changed() */
 	loadrun_sending(l, i);
 	e = ledger_at(l->ledger, i);
-	bulk_add(b, ledger_peek(l->ledger, i), e->key, load_bulk_mode(e),
+	bulk_add(b, line, e->key, load_bulk_mode(e),
 	    load_form(l->plan, i, l->step), load_scope(l->plan, i), i);
 }
 
@@ -434,6 +442,11 @@ ask_tier(struct loadrun *l)
 	if (i == LEDGER_NONE)
 		return;
 	ledger_text(l->ledger, i, &line);
+	loadrun_tick(l);
+	if (l->stop != DONE) {
+		buf_wipe(&line);
+		return;
+	}
 	if (record_read(buf_peek(&line), &rec, &e))
 		bug("a record that was read before is none: %s", e.text);
 	id = hub_escape(rec.id);
@@ -493,13 +506,36 @@ loadrun_steps(struct loadrun *l)
 
 /* -- the end -------------------------------------------------------------- */
 
+/* The file for the next run: whole lines as they came, or no file. */
+static void
+close_rejects(struct loadrun *l, struct out *out)
+{
+	struct err e;
+
+	if (ledger_changed(l->ledger, &e) == 0) {
+		if (out)
+			out_close(out);
+		return;
+	}
+	loadrun_stop(l, &e);
+	if (out)
+		out_drop(out);
+	if (l->rejects && !l->dry_run)
+		warn(l->rejects,
+		    "is not written: its lines can no longer be read from "
+		    "stdin (the outcomes tell their numbers)");
+}
+
 /* What was stopped before its turn, and the file for the next run. */
 void
 loadrun_finish(struct loadrun *l)
 {
 	struct ledger *g = l->ledger;
+	struct err e;
 	struct out *out =
-	    l->rejects && !l->dry_run ? out_open(l->rejects, true) : NULL;
+	    l->rejects && !l->dry_run && ledger_changed(g, &e) == 0
+		? out_open(l->rejects, true)
+		: NULL;
 
 	for (uint32_t i = 0; i < g->count; i++) {
 		enum ledger_state state =
@@ -513,9 +549,11 @@ loadrun_finish(struct loadrun *l)
 			    state == LEDGER_TODO ? "NotTried" : "Unfinished",
 			    "the run was stopped", true);
 		}
-		if (out)
-			ledger_copy(g, i, out);
+		if (out && ledger_copy(g, i, out)) {
+			/* The others' numbers are told all the same. */
+			out_drop(out);
+			out = NULL;
+		}
 	}
-	if (out)
-		out_close(out);
+	close_rejects(l, out);
 }

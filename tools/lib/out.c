@@ -265,6 +265,24 @@ out_close(struct out *o)
 	free(o);
 }
 
+void
+out_drop(struct out *o)
+{
+	char *temp = o->temp ? temps[o->temp - 1] : NULL;
+
+	if (!o->borrowed)
+		(void)close(o->fd);
+	if (temp) {
+		(void)unlink(temp);
+		temps[o->temp - 1] = NULL;
+		free(temp);
+	}
+	free(o->part);
+	free(o->at);
+	free(o->name);
+	free(o);
+}
+
 int
 out_spool(struct err *e)
 {

@@ -30,6 +30,8 @@ void out_flush(struct out *o); /* for lines a person waits for */
 void out_sync(struct out *o);  /* ... and for what must be on disk */
 /* Flushes, checks, renames; dies on failure. */
 void out_close(struct out *o);
+/* It was not to be: a temporary file goes, and what had its name stays. */
+void out_drop(struct out *o);
 /* An empty file that nobody else can see: 0600, unlinked, for spooling. */
 int out_spool(struct err *e);
 

@@ -159,6 +159,8 @@ look(struct looking *k, uint32_t i)
 	char *id, *module;
 
 	ledger_text(k->w->ledger, i, &line);
+	if (ledger_changed(k->w->ledger, &e))
+		die_err(&e);
 	if (record_read(buf_peek(&line), &rec, &e))
 		bug("a record that was read before is none: %s", e.text);
 	id = hub_escape(rec.id);
@@ -320,6 +322,8 @@ next_device(void *ctx)
 		    (module && with_its_device(l, entry->device)))
 			continue;
 		ledger_text(l, i, &line);
+		if (ledger_changed(l, &e))
+			die_err(&e);
 		if (record_read(buf_peek(&line), &rec, &e))
 			bug("a record that was read before is none: %s",
 			    e.text);
