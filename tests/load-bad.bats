@@ -73,3 +73,39 @@ changed='./fault "method=POST,path=/devices,count=0,do=delay:60"
         rm -f j
     done
 }
+
+# Both as a hub that takes neither by a bulk call (CONTRACT 16.3).
+created() {
+    many d 3
+    many d 3 '{moduleId: "m", managedBy: "IotEdge", importMode: "create"}'
+    many edge 1 '{capabilities: {iotEdge: true}, deviceScope: "ms-azure-iot-edge://edge0-1"}'
+    many leaf 3 '{deviceScope: "ms-azure-iot-edge://edge0-1", importMode: "create"}'
+}
+
+@test "create: what a bulk call of ours made, but for managedBy or its parent, is finished after a kill, and not another's" {
+    created >f.txt
+    # The call is answered, or its answer is lost; then the process dies before it has looked.
+    for path in '/devices/leaf*' '/devices/*/modules/*'; do
+        for lose in true "./fault method=POST,path=/devices,skip=$([[ $path == *leaf* ]] && echo 1 || echo 2),do=lose"; do
+            rm -f j
+            sim 0 --doubt bulk-module-managed-by=dropped --doubt bulk-edge-scope=ignored -- "$lose"'
+                ./fault "method=GET,path='"$path"',count=0,do=hang"
+                timeout -s KILL 1.5 registry-load -q --retry-delay=0.01 --journal=j <f.txt; echo "killed: $?"; ./heal
+                registry-load --journal=j <f.txt; echo "again: $?"; registry-diff -q f.txt env:DEST_IOTHUB_CONN_STRING; echo "differs: $?"'
+            has "killed: 137" "10 applied" "again: 0" "differs: 0"
+        done
+    done
+}
+
+@test "create: an answer is lost: what is there without managedBy is ours, with another it is not" {
+    created >f.txt
+    many d 3 '{moduleId: "m", managedBy: "other", importMode: "create"}' >others.txt
+    sim 0 --doubt bulk-module-managed-by=dropped --doubt bulk-edge-scope=ignored -- './fault method=POST,path=/devices,count=3,do=lose
+        registry-load --retry-delay=0.01 <f.txt; echo "first: $?"; registry-diff -q f.txt env:DEST_IOTHUB_CONN_STRING; echo "differs: $?"
+        ./heal; ./fault method=POST,path=/devices,count=3,do=lose
+        registry-load <others.txt; echo "others: $?"; ./heal
+        # Nobody can tell without a journal.
+        registry-edit --drop managedBy <others.txt | registry-edit --mode=createOrUpdate | registry-load -q
+        registry-load <others.txt; echo "nobody: $?"'
+    has "first: 0" "differs: 0" "others: 6" "nobody: 6" '"code":"ModuleAlreadyExistsOnDevice"'
+}
