@@ -120,13 +120,13 @@ test_locked(void)
 	struct buf b = BUF_INIT;
 
 	read_record("{\"id\":\"d\",\"status\":\"disabled\"," KEYS "}");
-	entry_bulk(rec.json.text, RECORD_CREATE, ENTRY_LOCKED, NULL, &b);
+	entry_bulk(rec.json.text, NULL, RECORD_CREATE, ENTRY_LOCKED, NULL, &b);
 	check(!strstr(b.at, "QUJD") && !strstr(b.at, "REVG") &&
 		  strstr(b.at, "\"status\":\"enabled\"") &&
 		  strstr(b.at, "\"importMode\":\"create\""),
 	    "locked: enabled, without the keys of the record");
 	buf_free(&b);
-	entry_bulk(rec.json.text, RECORD_DELETE, ENTRY_FULL, NULL, &b);
+	entry_bulk(rec.json.text, NULL, RECORD_DELETE, ENTRY_FULL, NULL, &b);
 	check(!strstr(b.at, "QUJD"), "what deletes sends no keys");
 	buf_free(&b);
 }
@@ -139,7 +139,7 @@ bulk_is(const char *line, enum record_mode mode, const char *scope,
 	bool is;
 
 	read_record(line);
-	entry_bulk(span_of(line), mode, ENTRY_FULL, scope, &b);
+	entry_bulk(span_of(line), NULL, mode, ENTRY_FULL, scope, &b);
 	is = !strcmp(b.at, want);
 	if (!is)
 		printf("# %s\n", b.at);
@@ -158,9 +158,9 @@ test_bulk(void)
 	    "\"\\u0024version\":3} ,\"reported\":null,\"x\":{\"$metadata\":"
 	    "1}},\"deviceScope\":\"s\",\"z\":1e5 } ";
 #define REST                                                                  \
-	"\"status\" : \"enabled\"," KEYS ",\"tags\":{\"$version\":1},"        \
+	" \"status\" : \"enabled\"," KEYS ",\"tags\":{\"$version\":1},"       \
 	"\"properties\":{\"desired\": {\"a\":1.0,\"b\":[{\"$version\":2}]} ," \
-	"\"reported\":null,\"x\":{\"$metadata\":1}},\"z\":1e5"
+	"\"reported\":null,\"x\":{\"$metadata\":1}},\"z\":1e5 "
 
 	check(bulk_is(line, RECORD_CREATE, NULL,
 		  "{\"importMode\":\"create\",\"id\":\"d\"," REST "}"),
@@ -182,6 +182,181 @@ test_bulk(void)
 		  "\"disabled\",\"properties\":{\"desired\":{},\"reported\":"
 		  "{}}}"),
 	    "an empty section stays");
+}
+
+/* A member less of an object; what is none stays as it is. */
+static jv
+without(jv object, const char *name)
+{
+	if (jv_get_kind(object) != JV_KIND_OBJECT)
+		return object;
+	return jv_object_delete(object, jv_string(name));
+}
+
+/* What an element of a bulk call must be, by the values alone. */
+static jv
+expected(const char *line, enum record_mode mode)
+{
+	static const char *const sections[] = { "desired", "reported" };
+	bool etag = mode == RECORD_UPDATE_IF_MATCH ||
+		    mode == RECORD_CREATE_OR_UPDATE_IF_MATCH ||
+		    mode == RECORD_DELETE_IF_MATCH ||
+		    mode == RECORD_UPDATE_TWIN_IF_MATCH;
+	bool deletes = mode == RECORD_DELETE || mode == RECORD_DELETE_IF_MATCH;
+	jv v = json_jv_loose(span_of(line)), status, properties;
+
+	v = jv_object_set(
+	    v, jv_string("importMode"), jv_string(record_mode_name(mode)));
+	v = without(without(v, "deviceScope"), "parentScopes");
+	if (!etag)
+		v = without(without(v, "eTag"), "twinETag");
+	if (deletes)
+		v = without(without(v, "tags"), "properties");
+	if (deletes || mode == RECORD_UPDATE_TWIN ||
+	    mode == RECORD_UPDATE_TWIN_IF_MATCH)
+		v = without(v, "authentication");
+	status = jv_object_get(jv_copy(v), jv_string("status"));
+	if (!jv_is_valid(status) || jv_get_kind(status) == JV_KIND_NULL)
+		v = jv_object_set(v, jv_string("status"), jv_string("enabled"));
+	jv_free(status);
+	properties = jv_object_get(jv_copy(v), jv_string("properties"));
+	if (jv_get_kind(properties) != JV_KIND_OBJECT) {
+		jv_free(properties);
+		return v;
+	}
+	for (int i = 0; i < 2; i++) {
+		jv name = jv_string(sections[i]);
+		jv one = jv_object_get(jv_copy(properties), jv_copy(name));
+
+		if (jv_is_valid(one))
+			properties = jv_object_set(properties, name,
+			    without(without(one, "$metadata"), "$version"));
+		else
+			jv_free(name);
+	}
+	return jv_object_set(v, jv_string("properties"), properties);
+}
+
+/* With the cuts that were kept, if they are, as without; and as it must be. */
+static bool
+cuts_are_right(const char *line, enum record_mode mode, bool kept)
+{
+	struct entry_cuts cuts;
+	struct buf b[2] = { BUF_INIT, BUF_INIT };
+	struct json_fault fault;
+	struct json j = { .count = 0 };
+	bool right;
+
+	read_record(line);
+	entry_cut(span_of(line), &rec, mode, &cuts);
+	for (int i = 0; i < 2; i++)
+		entry_bulk(span_of(line), i ? NULL : &cuts, mode, ENTRY_FULL,
+		    NULL, &b[i]);
+	right = cuts.kept == kept && !strcmp(b[0].at, b[1].at) &&
+		json_scan(buf_peek(&b[0]), &j, &fault) == 0 &&
+		jv_equal(json_jv_loose(buf_peek(&b[0])), expected(line, mode));
+	if (!right)
+		printf("# %s %d: %.300s\n", record_mode_name(mode), cuts.kept,
+		    b[0].at);
+	json_free(&j);
+	buf_free(&b[0]);
+	buf_free(&b[1]);
+	return right;
+}
+
+static void
+test_cuts(void)
+{
+	static const char *const lines[] = {
+		"{\"id\":\"d\"}",
+		" \t{ \"id\" : \"d\" } \r",
+		"{\"id\":\"d\",\"status\":null}",
+		"{\"status\":null,\"id\":\"d\",\"eTag\":null}",
+		"{\"eTag\":\"x\",\"id\":\"d\",\"status\":\"disabled\"}",
+		"{\"id\":\"d\",\"status\":\"enabled\",\"twinETag\":\"}\"}",
+		"{ \"eTag\" : \"x\" , \"twinETag\":\"y\",\"importMode\": 2 ,"
+		" \"deviceScope\" : \"s\",\"parentScopes\":[ \"s\" , {} ] ,"
+		" \"id\" : \"d\" }",
+		"{\"id\":\"d\" , \"eTag\" : \"x\" , \"twinETag\" : \"y\" }",
+		"{\"eTag\":\"x\",\"id\":\"d\",\"twinETag\":\"y\",\"tags\":{"
+		"\"eTag\":1,\"properties\":{\"desired\":{\"$version\":1}}},"
+		"\"deviceScope\":\"s\"}",
+		"{\"\\u0065Tag\":\"x\",\"i\\u0064\":\"\\u0064\",\"status\":"
+		"\"en\\u0061bled\",\"\\u0070roperties\":{\"desire\\u0064\":{"
+		"\"\\u0024metadata\":{},\"a\\\"b\":\"{\",\"\\u0024version\":2}}"
+		"}",
+		"{\"id\":\"d\",\"properties\":null}",
+		"{\"id\":\"d\",\"properties\":[{\"desired\":{\"$version\":1}}]"
+		"}",
+		"{\"id\":\"d\",\"properties\":{}}",
+		"{\"id\":\"d\",\"properties\":{\"desired\":null,\"reported\":[]"
+		"}}",
+		"{\"id\":\"d\",\"properties\":{\"desired\":{},\"reported\":{ "
+		"}}}",
+		"{\"id\":\"d\",\"properties\":{\"reported\":{\"$version\":1}}}",
+		"{\"id\":\"d\",\"properties\":{\"desired\":{ \"$metadata\" : {"
+		"\"a\":{}} , \"$version\" : 1 } },\"status\":\"enabled\"}",
+		"{\"id\":\"d\",\"properties\":{\"desired\":{\"$version\":1,"
+		"\"a\":1.0,\"$metadata\":{\"a\":{\"$version\":1}},\"b\":{"
+		"\"$version\":7}},\"reported\":{\"c\":[],\"$version\":1}}}",
+		"{\"properties\":{\"x\":{\"$version\":1},\"desired\":{\"d\":{"
+		"\"desired\":{\"$version\":1}}}},\"eTag\":\"\",\"id\":\"d\"}",
+		"{\"id\":\"d\",\"properties\":{\"desired\":{\"$version\":1},"
+		"\"desired\":{\"a\":1,\"$version\":2,\"$version\":3}}}",
+		"{\"id\":\"d\",\"moduleId\":\"m\",\"managedBy\":\"$x\","
+		"\"status\" : null , \"x\":{\"id\":null,\"eTag\":1}}",
+		"{\"id\":\"d\",\"status\":\"enabled\"," KEYS
+		",\"tags\":{\"$version\":1,\"z\":\"Z\xc3\xbcrich\"},\"eTag\":"
+		"\"1\",\"capabilities\":{\"iotEdge\":true},\"n\":-1.50e+3}",
+	};
+
+	rec.json.levels = JSON_LEVELS;
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		bool right = true;
+
+		for (unsigned mode = RECORD_CREATE_OR_UPDATE;
+		     mode <= RECORD_UPDATE_TWIN_IF_MATCH; mode++)
+			right &= cuts_are_right(
+			    lines[i], (enum record_mode)mode, true);
+		check(right, lines[i]);
+	}
+	check(cuts_are_right("{\"eTag\":\"1\",\"id\":\"d\",\"importMode\":0,"
+			     "\"x\":1,\"twinETag\":\"1\",\"y\":1,"
+			     "\"deviceScope\":\"\",\"properties\":{\"desired\":"
+			     "{\"$version\":1,\"a\":1,\"$metadata\":{}},"
+			     "\"reported\":{\"$version\":1}}}",
+		  RECORD_CREATE, false),
+	    "seven pieces are not kept");
+}
+
+/* A line whose last cut ends at that byte, from 0, and more behind it. */
+static bool
+cut_may_end_at(size_t end, bool kept)
+{
+	struct buf line = BUF_INIT;
+	bool right;
+
+	buf_text(&line, "{\"id\":\"d\",\"tags\":{\"a\":\"");
+	while (line.len < end - strlen("\"},\"eTag\":\"x\""))
+		buf_char(&line, '-');
+	buf_text(&line, "\"},\"eTag\":\"x\"");
+	right = line.len == end;
+	buf_text(&line, ",\"z\":\"");
+	while (line.len < 100000)
+		buf_char(&line, '+');
+	buf_text(&line, "\"}");
+	right &= cuts_are_right(line.at, RECORD_CREATE, kept);
+	buf_free(&line);
+	return right;
+}
+
+static void
+test_long_cuts(void)
+{
+	check(
+	    cut_may_end_at(65535, true), "cuts of a long line, near its begin");
+	check(cut_may_end_at(65536, false), "are not kept beyond 64 KB");
+	rec.json.levels = 1;
 }
 
 /* What stays in its file is read there, and is the same to a journal. */
@@ -334,7 +509,7 @@ test_ledger(void)
 		good &= ledger_at(l, i)->line == i + 1 &&
 			ledger_at(l, i)->flags == (i == 3 ? 7 : 0);
 	check(good, "entries come back from the file as they went");
-	check(sizeof(struct ledger_entry) <= 48, "48 bytes a record");
+	check(sizeof(struct ledger_entry) <= 72, "72 bytes a record");
 	buf_free(&b);
 	ledger_close(l);
 }
@@ -347,6 +522,8 @@ main(void)
 	test_identities();
 	test_locked();
 	test_bulk();
+	test_cuts();
+	test_long_cuts();
 	test_same();
 	test_keys();
 	test_ledger();

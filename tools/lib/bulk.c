@@ -272,9 +272,9 @@ fill_to(const struct bulk *b)
 }
 
 void
-bulk_add(struct bulk *b, struct span record, const uint64_t key[2],
-    enum record_mode mode, enum entry_form form, const char *scope,
-    uint32_t tag)
+bulk_add(struct bulk *b, struct span line, const uint64_t key[2],
+    const struct entry_cuts *cuts, enum record_mode mode, enum entry_form form,
+    const char *scope, uint32_t tag)
 {
 	struct call *c = b->next;
 
@@ -284,7 +284,7 @@ bulk_add(struct bulk *b, struct span record, const uint64_t key[2],
 		buf_reserve(&c->body, b->last + b->last / 8);
 	}
 	buf_char(&c->body, c->count ? ',' : '[');
-	entry_bulk(record, mode, form, scope, &c->body);
+	entry_bulk(line, cuts, mode, form, scope, &c->body);
 	memcpy(c->entry[c->count].key, key, sizeof c->entry->key);
 	c->entry[c->count++].tag = tag;
 	if (c->count >= fill_to(b) || c->body.len > BYTES)

@@ -36,10 +36,10 @@ struct bulk *bulk_open(struct hub *hub, struct http *http, struct pace *pace,
 /* Sends what has come together when it is a full call: of a hundred, or as
  * many as the pace lets through in a moment.  pace NULL: the hub's own.  No two
  * records of one identity may be added before a flush.  The record has been
- * read before; key is what ledger_key() makes of its id. */
-void bulk_add(struct bulk *b, struct span record, const uint64_t key[2],
-    enum record_mode mode, enum entry_form form, const char *scope,
-    uint32_t tag);
+ * read before; key is what ledger_key() makes of its id; cuts may be NULL. */
+void bulk_add(struct bulk *b, struct span line, const uint64_t key[2],
+    const struct entry_cuts *cuts, enum record_mode mode, enum entry_form form,
+    const char *scope, uint32_t tag);
 /* Sends the rest; waits for no answer. */
 void bulk_flush(struct bulk *b);
 /* What an error code says, by name or number; also of an import's log. */

@@ -77,15 +77,18 @@ add_run(struct buf *into, const char *from, const char *to)
 	buf_add(into, from, (size_t)(to - from));
 }
 
-/* What begins at text is an object; gives the place behind it. */
-static const char *
-add_plain(struct span text, struct buf *into)
+void
+entry_plain(struct span section, struct buf *into)
 {
 	const char *run = NULL, *end = NULL; /* kept, not copied yet */
 	struct span name, value;
 	struct json_walk w;
 
-	(void)json_walk(&w, text);
+	if (!section.len || *section.at != '{') {
+		buf_span(into, section);
+		return;
+	}
+	(void)json_walk(&w, section);
 	buf_char(into, '{');
 	while (json_next(&w, &name, &value)) {
 		if (is_service_made(name)) {
@@ -99,16 +102,6 @@ add_plain(struct span text, struct buf *into)
 	}
 	add_run(into, run, end);
 	buf_char(into, '}');
-	return w.p + 1;
-}
-
-void
-entry_plain(struct span section, struct buf *into)
-{
-	if (section.len && *section.at == '{')
-		(void)add_plain(section, into);
-	else
-		buf_span(into, section);
 }
 
 bool
@@ -307,30 +300,6 @@ throwaway(struct buf *into)
 	OPENSSL_cleanse(key, sizeof key);
 }
 
-/* What begins at text is properties: with plain sections.  Gives the place
- * behind it. */
-static const char *
-add_properties(struct span text, struct buf *into)
-{
-	const char *from = text.at; /* copied up to here */
-	struct span name;
-	struct json_walk w;
-
-	(void)json_walk(&w, text);
-	while (json_next_name(&w, &name)) {
-		if (*w.p == '{' && (json_string_is(name, "desired") ||
-				       json_string_is(name, "reported"))) {
-			buf_add(into, from, (size_t)(w.p - from));
-			w.p = from = add_plain(
-			    (struct span){ w.p, (size_t)(w.end - w.p) }, into);
-		} else {
-			json_skip(&w);
-		}
-	}
-	buf_add(into, from, (size_t)(w.p + 1 - from));
-	return w.p + 1;
-}
-
 /* own: the first; list: all. */
 static void
 scope_texts(const char *scope, struct buf *own, struct buf *list)
@@ -389,43 +358,163 @@ add_scope_members(const char *scope, struct buf *into)
 	buf_free(&list);
 }
 
-void
-entry_bulk(struct span record, enum record_mode mode, enum entry_form form,
-    const char *scope, struct buf *into)
+/* Takes the cuts of one line, in their order. */
+struct cutter {
+	const struct record *rec;
+	const struct json_member *out[RECORD_OTHER]; /* its members that go */
+	unsigned outs;
+	const char *line; /* its begin */
+	struct buf *into; /* gets what stays, or NULL: the cuts are kept */
+	const char *done; /* it has what is before this */
+	struct entry_cuts *keep;
+	unsigned count; /* of them; more than ENTRY_CUTS: they do not fit */
+};
+
+static void
+cut(struct cutter *c, const char *from, const char *to)
 {
-	unsigned out = left_out(mode, form);
-	enum record_member which = RECORD_OTHER;
-	bool status = false;
-	struct span name;
-	struct json_walk w;
+	ptrdiff_t end = to - c->line;
 
-	buf_reserve(into, record.len + 64);
-	buf_text(into, "{\"importMode\":\"");
-	buf_text(into, record_mode_name(mode));
-	buf_char(into, '"');
-	(void)json_walk(&w, record);
-	while (json_next_name(&w, &name)) {
-		const char *value = w.p;
+	if (c->into) {
+		buf_add(c->into, c->done, (size_t)(from - c->done));
+		c->done = to;
+	} else if (c->count < ENTRY_CUTS && end <= UINT16_MAX) {
+		c->keep->piece[c->count].from = (uint16_t)(from - c->line);
+		c->keep->piece[c->count++].to = (uint16_t)end;
+	} else {
+		c->count = ENTRY_CUTS + 1;
+	}
+}
 
-		which = record_member_of(name, which);
-		if (which == RECORD_STATUS && *value == 'n')
-			which = RECORD_MODE; /* null is as good as absent */
-		status |= which == RECORD_STATUS;
-		if (out >> which & 1) {
-			json_skip(&w);
+/* The objects that something is cut out of. */
+enum cut_from { CUT_RECORD, CUT_PROPERTIES, CUT_SECTION };
+
+static bool
+is_cut(const struct cutter *c, const struct json_member *m, enum cut_from in)
+{
+	if (in == CUT_SECTION)
+		return is_service_made(m->name);
+	for (unsigned i = 0; i < c->outs && in == CUT_RECORD; i++)
+		if (c->out[i] == m)
+			return true;
+	return false;
+}
+
+/* Is it an object that something may have to be cut out of? */
+static bool
+is_cut_within(
+    const struct cutter *c, const struct json_member *m, enum cut_from in)
+{
+	if (m->kind != JSON_OBJECT || in == CUT_SECTION)
+		return false;
+	if (in == CUT_RECORD)
+		return m == c->rec->known[RECORD_PROPERTIES];
+	return json_name_is(m, "desired") || json_name_is(m, "reported");
+}
+
+/* Of an object those of its members, i up to end of the list, that go.  What
+ * goes takes along the comma before it, or, if nothing that stays is before
+ * it, the one behind it. */
+static void
+cut_members(struct cutter *c, size_t i, size_t end, enum cut_from in)
+{
+	const struct json *j = &c->rec->json;
+	const char *from = NULL, *to = NULL; /* of what goes, not cut yet */
+	const char *stays = NULL;            /* the end of what does */
+
+	for (; i < end; i = j->member[i].next) {
+		const struct json_member *m = &j->member[i];
+
+		if (is_cut(c, m, in)) {
+			if (!from)
+				from = stays ? stays : m->name.at;
+			to = m->value.at + m->value.len;
 			continue;
 		}
-		buf_char(into, ',');
-		if (which == RECORD_PROPERTIES && *value == '{') {
-			buf_add(into, name.at, (size_t)(value - name.at));
-			w.p = add_properties(
-			    (struct span){ value, (size_t)(w.end - value) },
-			    into);
-		} else {
-			json_skip(&w);
-			buf_add(into, name.at, (size_t)(w.p - name.at));
-		}
+		if (from)
+			cut(c, from, stays ? to : m->name.at);
+		from = NULL;
+		if (is_cut_within(c, m, in))
+			cut_members(c, i + 1, m->next, in + 1);
+		stays = m->value.at + m->value.len;
 	}
+	if (from)
+		cut(c, from, to);
+}
+
+/* All of them; is there a status? */
+static bool
+cut_record(struct cutter *c, const struct record *rec, enum record_mode mode,
+    enum entry_form form)
+{
+	bool status = part(rec, RECORD_STATUS).at != NULL;
+	unsigned out = left_out(mode, form);
+
+	if (rec->json.levels < JSON_LEVELS)
+		bug("a record of which too little is listed");
+	if (!status)
+		out |= 1u << RECORD_STATUS; /* null is as good as absent */
+	c->rec = rec;
+	for (unsigned i = 0; i < RECORD_OTHER; i++)
+		if (out >> i & 1 && rec->known[i])
+			c->out[c->outs++] = rec->known[i];
+	cut_members(c, 0, rec->json.count, CUT_RECORD);
+	return status;
+}
+
+void
+entry_cut(struct span line, const struct record *rec, enum record_mode mode,
+    struct entry_cuts *cuts)
+{
+	struct cutter c = { .line = line.at, .keep = cuts };
+
+	*cuts = (struct entry_cuts){ .kept = false };
+	cuts->status = cut_record(&c, rec, mode, ENTRY_FULL);
+	cuts->kept = c.count <= ENTRY_CUTS;
+}
+
+/* The line without the cuts, as entry_cut() would give them. */
+static bool
+read_and_cut(struct cutter *c, struct span line, enum record_mode mode,
+    enum entry_form form)
+{
+	struct record rec = { .json.levels = JSON_LEVELS };
+	struct err e;
+	bool status;
+
+	if (record_read(line, &rec, &e))
+		bug("a record that was read before is none: %s", e.text);
+	status = cut_record(c, &rec, mode, form);
+	record_free(&rec);
+	return status;
+}
+
+void
+entry_bulk(struct span line, const struct entry_cuts *cuts,
+    enum record_mode mode, enum entry_form form, const char *scope,
+    struct buf *into)
+{
+	const char *begin = memchr(line.at, '{', line.len);
+	const char *end = memrchr(line.at, '}', line.len);
+	struct cutter c = { .line = line.at, .into = into };
+	bool status;
+
+	if (!begin || !end)
+		bug("a record that was read before is none");
+	buf_reserve(into, line.len + 64);
+	buf_text(into, "{\"importMode\":\"");
+	buf_text(into, record_mode_name(mode));
+	buf_text(into, "\",");
+	c.done = begin + 1;
+	if (cuts && cuts->kept && form != ENTRY_LOCKED) {
+		for (int i = 0; i < ENTRY_CUTS && cuts->piece[i].to; i++)
+			cut(&c, line.at + cuts->piece[i].from,
+			    line.at + cuts->piece[i].to);
+		status = cuts->status;
+	} else {
+		status = read_and_cut(&c, line, mode, form);
+	}
+	buf_add(into, c.done, (size_t)(end - c.done));
 	if (form == ENTRY_LOCKED) {
 		buf_text(into,
 		    ",\"statusReason\":" LOCK_REASON ",\"authentication\":");

@@ -20,6 +20,22 @@ enum entry_form {
 		       * made: CONTRACT 12.4 */
 };
 
+/*
+ * What a bulk call leaves out of a record: its importMode and eTags, scopes,
+ * what the service itself adds to a section of the twin.  Each piece goes with
+ * the comma beside it, so that the line without them is a record still.  A
+ * piece is from..to, bytes from the begin of the line, in their order; one
+ * that ends at 0 is none, nor are those after it.
+ */
+enum { ENTRY_CUTS = 6 };
+struct entry_cuts {
+	struct {
+		uint16_t from, to;
+	} piece[ENTRY_CUTS];
+	bool kept;   /* else nothing is known of the record */
+	bool status; /* it has one that is not null */
+};
+
 /* How a device stands that shall be ENTRY_LOCKED. */
 enum entry_lock {
 	ENTRY_OPEN,  /* enabled, by others: modules can be made as it is */
@@ -53,13 +69,20 @@ bool entry_has_identity(const struct record *rec);
  * several entries.  Works on a record and on an identity that the hub gave. */
 char *entry_parents(const struct json *j);
 
+/* The cuts for that mode, of a record JSON_LEVELS of which are listed.  Not
+ * kept where there are more than fit, or beyond 64 KB of the line. */
+void entry_cut(struct span line, const struct record *rec,
+    enum record_mode mode, struct entry_cuts *cuts);
 /*
- * The element of a bulk call, with that importMode.  record: the line, which
- * has been read before.  scope: the parents' scopes on this hub with blanks
- * between them, or NULL.
+ * The element of a bulk call, with that importMode.  line: the record's, which
+ * has been read before.  cuts: the same that entry_cut() has given for the line
+ * and the mode, which spare another look at it; NULL or not kept: they are
+ * found anew.  scope: the parents' scopes on this hub with blanks between them,
+ * or NULL.
  */
-void entry_bulk(struct span record, enum record_mode mode, enum entry_form form,
-    const char *scope, struct buf *into);
+void entry_bulk(struct span line, const struct entry_cuts *cuts,
+    enum record_mode mode, enum entry_form form, const char *scope,
+    struct buf *into);
 
 /* The body of PUT /devices/{id}[/modules/{m}].  there: the identity as the hub
  * has it, or NULL. */

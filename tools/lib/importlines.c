@@ -218,7 +218,7 @@ import_write(struct importjob *j, struct blob_writer *to, struct err *e)
 			form = load_form(j->l->plan, i, *s);
 			(void)line_mode(j, &rec, *s, form, &mode);
 			buf_clear(&line);
-			entry_bulk(rec.json.text, mode, form,
+			entry_bulk(rec.json.text, NULL, mode, form,
 			    load_scope(j->l->plan, i), &line);
 			buf_one_line(&line);
 			buf_char(&line, '\n');

@@ -37,6 +37,7 @@ struct ledger_entry {
 	uint32_t device; /* of a module: its device's entry, or NONE */
 	uint32_t parent; /* the caller's number for the parent, or NONE */
 	uint8_t mode, state;
+	struct entry_cuts cuts; /* for load_bulk_mode(), if kept */
 	uint32_t flags; /* the caller's */
 };
 

@@ -112,6 +112,7 @@ read_one(struct reading *r, const struct line *line, struct record *rec)
 		return;
 	}
 	r->p->flags |= entry->flags;
+	entry_cut(line->text, rec, load_bulk_mode(entry), &entry->cuts);
 	if (load_deletes(entry)) {
 		r->p->deletes++;
 		return;

@@ -342,7 +342,7 @@ bulk(struct loadrun *l, struct bulk *b, uint32_t i)
 		return; /* ledger_changed() */
 	loadrun_sending(l, i);
 	e = ledger_at(l->ledger, i);
-	bulk_add(b, line, e->key, load_bulk_mode(e),
+	bulk_add(b, line, e->key, &e->cuts, load_bulk_mode(e),
 	    load_form(l->plan, i, l->step), load_scope(l->plan, i), i);
 }
 
