@@ -11,8 +11,6 @@
 
 #include <arpa/inet.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -53,42 +51,15 @@ not_permitted(struct blob_refusal *f)
 /* -- signatures ---------------------------------------------------------- */
 
 static bool
-signed_by(const char *key, struct span text, const char *signature)
-{
-	unsigned char raw[96], mac[EVP_MAX_MD_SIZE];
-	struct buf want = BUF_INIT;
-	size_t len = strlen(key);
-	unsigned int mac_len;
-	int n;
-	bool good = false;
-
-	if (len == 0 || len > 96 || len % 4)
-		return false;
-	n = EVP_DecodeBlock(raw, (const unsigned char *)key, (int)len);
-	if (n > 0) {
-		n -= (key[len - 1] == '=') + (key[len - 2] == '=');
-		if (HMAC(EVP_sha256(), raw, n, (const unsigned char *)text.at,
-			text.len, mac, &mac_len)) {
-			buf_base64(&want, mac, mac_len);
-			good = strlen(signature) == want.len &&
-			       CRYPTO_memcmp(signature, want.at, want.len) == 0;
-		}
-	}
-	OPENSSL_cleanse(raw, sizeof raw);
-	buf_wipe(&want);
-	return good;
-}
-
-static bool
-signed_by_account(struct sim *s, const struct blob_account *a, struct span text,
-    const char *signature)
+signed_by_account(struct sim *s, const struct blob_account *a,
+    const struct buf *text, const char *signature)
 {
 	char key[96];
 	bool good = false;
 
 	for (int i = 0; i < 2 && !good; i++)
 		good = blob_account_key(s, a, i, key) &&
-		       signed_by(key, text, signature);
+		       sim_signed(key, text, signature);
 	OPENSSL_cleanse(key, sizeof key);
 	return good;
 }
@@ -278,7 +249,7 @@ account_permits(const struct sas *t, enum blob_level level, const char *any,
 
 static int
 check_sas(struct sim *s, const struct blob_account *a, const struct sas *t,
-    struct span text, bool whole_account, const char *peer, bool tls,
+    const struct buf *text, bool whole_account, const char *peer, bool tls,
     enum blob_level level, const char *any, struct blob_refusal *f)
 {
 	const char *sr = t->field[SR];
@@ -300,13 +271,13 @@ check_sas(struct sim *s, const struct blob_account *a, const struct sas *t,
 	if (!signed_by_account(s, a, text, t->field[SIG]))
 		return not_authentic(f,
 		    xasprintf(
-			"Signature did not match. String to sign used was %.*s",
-			(int)text.len, text.at));
+			"Signature did not match. String to sign used was %s",
+			text->at));
 	if (!from_there(t->field[SIP], peer))
 		return refuse(f, 403, "AuthorizationSourceIPMismatch",
 		    "This request is not authorized to perform this operation "
 		    "using this source IP.",
-		    xasprintf("%s", peer ? peer : "127.0.0.1"));
+		    xstrdup(peer ? peer : "127.0.0.1"));
 	if (strcmp(t->field[SPR], "https") == 0 && !tls)
 		return refuse(f, 403, "AuthorizationProtocolMismatch",
 		    "This request is not authorized to perform this operation "
@@ -339,8 +310,8 @@ blob_sas_check(struct sim *s, const struct blob_account *a,
 			account_text(a, &t, &text);
 		else
 			service_text(a, container, name, &t, &text);
-		result = check_sas(s, a, &t, buf_peek(&text), whole_account,
-		    peer, tls, level, any, f);
+		result = check_sas(
+		    s, a, &t, &text, whole_account, peer, tls, level, any, f);
 	}
 	sas_free(&t);
 	buf_wipe(&text);
@@ -582,10 +553,9 @@ by_shared_key(
 				 "'%s'",
 			   date ? date : ""));
 	shared_key_text(v, by_words, &text);
-	if (!signed_by_account(v->s, &v->account, buf_peek(&text), colon + 1)) {
+	if (!signed_by_account(v->s, &v->account, &text, colon + 1)) {
 		shared_key_text(v, by_bytes, &other);
-		if (!signed_by_account(
-			v->s, &v->account, buf_peek(&other), colon + 1))
+		if (!signed_by_account(v->s, &v->account, &other, colon + 1))
 			result = not_authentic(
 			    f, xasprintf("The MAC signature found in the HTTP "
 					 "request '%s' is not the same as any "
@@ -642,17 +612,11 @@ is_public(struct blob_visit *v, enum blob_level level)
 	jv body = v->container
 		      ? blob_container_load(v->s, &v->account, v->container)
 		      : jv_invalid();
-	char *access = NULL;
-	bool is;
+	char *access = jv_dup_string(jv_path(body, "properties.publicAccess"));
+	bool is = access &&
+		  (strcasecmp(access, "Container") == 0 ||
+		      (strcasecmp(access, "Blob") == 0 && level == ON_BLOB));
 
-	if (jv_is_valid(body))
-		access =
-		    jv_dup_string(jv_path(body, "properties.publicAccess"));
-	else
-		jv_free(body);
-	is = access &&
-	     (strcasecmp(access, "Container") == 0 ||
-		 (strcasecmp(access, "Blob") == 0 && level == ON_BLOB));
 	free(access);
 	return is;
 }

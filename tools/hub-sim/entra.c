@@ -7,24 +7,9 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "doc.h"
+
 static const char arm_audience[] = "https://management.azure.com";
-
-/* Base64 with - and _ and without =, as in a JWT. */
-static void
-add_base64url(struct buf *out, const void *bytes, size_t len)
-{
-	size_t at = out->len;
-
-	buf_base64(out, bytes, len);
-	for (size_t i = at; i < out->len; i++) {
-		if (out->at[i] == '+')
-			out->at[i] = '-';
-		else if (out->at[i] == '/')
-			out->at[i] = '_';
-	}
-	while (out->len > at && out->at[out->len - 1] == '=')
-		out->at[--out->len] = '\0';
-}
 
 static int
 read_base64url(struct span text, struct buf *out)
@@ -63,7 +48,7 @@ sign(const struct sim *s, struct span text, struct buf *out)
 	buf_text(&signed_text, "entra.");
 	buf_span(&signed_text, text);
 	sim_mac(s, signed_text.at, signed_text.len, mac, 32);
-	add_base64url(out, mac, 32);
+	buf_base64url(out, mac, 32);
 	buf_free(&signed_text);
 }
 
@@ -88,9 +73,9 @@ make_token(
 	buf_json(&claims, client, strlen(client));
 	buf_text(&claims, ",\"oid\":\"44444444-4444-4444-4444-444444444444\""
 			  ",\"tid\":\"" SIM_TENANT "\",\"ver\":\"1.0\"}");
-	add_base64url(&token, header, sizeof header - 1);
+	buf_base64url(&token, header, sizeof header - 1);
 	buf_char(&token, '.');
-	add_base64url(&token, claims.at, claims.len);
+	buf_base64url(&token, claims.at, claims.len);
 	buf_span(out, buf_peek(&token));
 	buf_char(out, '.');
 	sign(s, buf_peek(&token), out);
@@ -109,18 +94,6 @@ static struct {
 	char *token, *client, *audience;
 	int64_t expires;
 } last;
-
-static char *
-claim(jv claims, const char *name)
-{
-	jv value = jv_object_get(jv_copy(claims), jv_string(name));
-	char *text = jv_get_kind(value) == JV_KIND_STRING
-			 ? xstrdup(jv_string_value(value))
-			 : NULL;
-
-	jv_free(value);
-	return text;
-}
 
 static int
 verify(struct sim *s, const char *token)
@@ -145,9 +118,9 @@ verify(struct sim *s, const char *token)
 	free(last.client);
 	free(last.audience);
 	last.token = xstrdup(token);
-	last.client = claim(claims, "appid");
-	last.audience = claim(claims, "aud");
-	expires = jv_object_get(jv_copy(claims), jv_string("exp"));
+	last.client = jv_dup_string(jv_at(jv_copy(claims), "appid"));
+	last.audience = jv_dup_string(jv_at(jv_copy(claims), "aud"));
+	expires = jv_at(jv_copy(claims), "exp");
 	last.expires = (int64_t)jv_number_value(expires);
 	jv_free(expires);
 	result = 0;

@@ -4,7 +4,6 @@
  */
 #include "registry.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -36,20 +35,6 @@ static bool
 is_null(struct span value)
 {
 	return json_kind_of(value) == JSON_NULL;
-}
-
-static bool
-key_is_good(const char *key)
-{
-	unsigned char raw[96];
-	size_t len = strlen(key);
-	int n;
-
-	if (len % 4 || len > 92)
-		return false;
-	n = EVP_DecodeBlock(raw, (const unsigned char *)key, (int)len);
-	n -= (key[len - 1] == '=') + (key[len - 2] == '=');
-	return n >= 16 && n <= 64;
 }
 
 static bool
@@ -143,7 +128,7 @@ read_authentication(struct span value, struct entry *e, struct refusal *f)
 		return refuse(f, ARGUMENT_INVALID,
 		    "Either no keys or both keys can be set");
 	} else if (*e->key1 &&
-		   (!key_is_good(e->key1) || !key_is_good(e->key2))) {
+		   (!sim_key_good(e->key1) || !sim_key_good(e->key2))) {
 		return refuse(f, ARGUMENT_INVALID, "Invalid device key length");
 	}
 	if (e->auth != AUTH_SELF_SIGNED)

@@ -3,7 +3,6 @@
  */
 #include "iothubs.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -50,20 +49,11 @@ add_policy(struct sim *s, const char *hub, int place, const char *name,
 	free(two);
 }
 
+/* Where none is given, one is made. */
 static bool
-is_key(const char *text)
+no_key(const char *text)
 {
-	size_t n = text ? strlen(text) : 0;
-	unsigned char raw[96];
-
-	/* What the service accepts: base64 of 16 to 64 bytes. */
-	return n == 0 ||
-	       (n % 4 == 0 && n >= 24 && n <= 88 &&
-		   strspn(text,
-		       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-		       "0123456789+/=") == n &&
-		   EVP_DecodeBlock(raw, (const unsigned char *)text, (int)n) >
-		       0);
+	return text && *text && !sim_key_good(text);
 }
 
 static const char *
@@ -110,7 +100,7 @@ policies_check(struct draft *d, jv given)
 			draft_refuse(d, 400000,
 			    "The access policy '%s' has no valid rights.",
 			    name);
-		else if (!is_key(first) || !is_key(second))
+		else if (no_key(first) || no_key(second))
 			draft_refuse(d, 400000,
 			    "A key of the access policy '%s' is no base64 text "
 			    "of 16 to 64 bytes.",

@@ -1,6 +1,7 @@
 /* reply.c: reading a request and filling a reply; see sim.h. */
 #include "sim.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <time.h>
 
 #include "doc.h"
+#include "sign.h"
 
 int64_t
 sim_now(const struct sim *s)
@@ -302,6 +304,35 @@ sim_key(const struct sim *s, const char *what, int bytes, struct buf *out)
 	sim_mac(s, what, strlen(what), raw, bytes);
 	buf_base64(out, raw, (size_t)bytes);
 	free(raw);
+}
+
+bool
+sim_key_good(const char *key)
+{
+	unsigned char raw[96];
+	size_t len = strlen(key);
+	int n;
+
+	/* What EVP_DecodeBlock() would cut off is no part of a key. */
+	if (len == 0 || len % 4 || len > 92 || strpbrk(key, " \t\r\n-"))
+		return false;
+	n = EVP_DecodeBlock(raw, (const unsigned char *)key, (int)len);
+	n -= (key[len - 1] == '=') + (key[len - 2] == '=');
+	return n >= 16 && n <= 64;
+}
+
+bool
+sim_signed(const char *key, const struct buf *text, const char *signature)
+{
+	struct buf raw = BUF_INIT, want = BUF_INIT;
+	bool good = *key && sign_unbase64(&raw, key) == 0 &&
+		    sign_mac(&raw, text, &want) == 0 &&
+		    strlen(signature) == want.len &&
+		    CRYPTO_memcmp(signature, want.at, want.len) == 0;
+
+	buf_wipe(&raw);
+	buf_wipe(&want);
+	return good;
 }
 
 void

@@ -204,6 +204,10 @@ void sim_bind_span(sqlite3_stmt *stmt, int index, struct span s);
  * appends the base64 text of that many bytes. */
 void sim_key(const struct sim *s, const char *what, int bytes, struct buf *out);
 void sim_guid(const struct sim *s, const char *what, char out[37]);
+/* What the service takes for a key: base64 of 16 to 64 bytes. */
+bool sim_key_good(const char *key);
+/* Is that the base64 of the text's HMAC-SHA256 with a key in base64? */
+bool sim_signed(const char *key, const struct buf *text, const char *signature);
 void sim_mac(const struct sim *s, const char *what, size_t len,
     unsigned char *out, int bytes); /* the bytes themselves */
 

@@ -36,6 +36,8 @@ void buf_json(struct buf *b, const char *text, size_t len);
 /* Percent-encodes all but letters, digits and -._~ (upper-case hex). */
 void buf_url(struct buf *b, const char *text, size_t len);
 void buf_base64(struct buf *b, const void *bytes, size_t len);
+/* With - and _ and without =, as in a JWT. */
+void buf_base64url(struct buf *b, const void *bytes, size_t len);
 void buf_clear(struct buf *b); /* empty, memory kept */
 /* JSON as a line of a stream: blanks for the line ends in it. */
 void buf_one_line(struct buf *b);

@@ -106,21 +106,6 @@ sign_part(const char *connection_string, const char *name)
 	return NULL;
 }
 
-static void
-base64url(struct buf *into, const void *bytes, size_t len)
-{
-	size_t from = into->len;
-
-	buf_base64(into, bytes, len);
-	for (size_t i = from; i < into->len; i++)
-		if (into->at[i] == '+')
-			into->at[i] = '-';
-		else if (into->at[i] == '/')
-			into->at[i] = '_';
-	while (into->len > from && into->at[into->len - 1] == '=')
-		into->at[--into->len] = '\0';
-}
-
 static int
 sign_rs256(struct buf *jwt, EVP_PKEY *key)
 {
@@ -137,7 +122,7 @@ sign_rs256(struct buf *jwt, EVP_PKEY *key)
 		if (EVP_DigestSign(ctx, sig, &n, (unsigned char *)jwt->at,
 			jwt->len) == 1) {
 			buf_char(jwt, '.');
-			base64url(jwt, sig, n);
+			buf_base64url(jwt, sig, n);
 			rc = 0;
 		}
 	}
@@ -159,17 +144,17 @@ write_jwt(
 	    X509_digest(cert, EVP_sha1(), print, &n) != 1)
 		return -1;
 	buf_text(&head, "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"x5t\":\"");
-	base64url(&head, print, n);
+	buf_base64url(&head, print, n);
 	buf_text(&head, "\"}");
 	buf_printf(&claims,
 	    "{\"aud\":\"%s\",\"iss\":\"%s\",\"sub\":\"%s\",\"nbf\":%ld,"
 	    "\"exp\":%ld,\"jti\":\"",
 	    url, client, client, now - 60, now + 600);
-	base64url(&claims, id, sizeof id);
+	buf_base64url(&claims, id, sizeof id);
 	buf_text(&claims, "\"}");
-	base64url(jwt, head.at, head.len);
+	buf_base64url(jwt, head.at, head.len);
 	buf_char(jwt, '.');
-	base64url(jwt, claims.at, claims.len);
+	buf_base64url(jwt, claims.at, claims.len);
 	buf_free(&head);
 	buf_free(&claims);
 	return 0;
