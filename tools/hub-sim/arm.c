@@ -26,10 +26,7 @@ group_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 
 		if (jv_is_valid(body))
 			body = arm_group_put(s, group, body);
-		if (jv_is_valid(body))
-			arm_answer(r, there ? 200 : 201, body);
-		else
-			arm_refuse(r, body);
+		arm_answer_or(r, there ? 200 : 201, body);
 	} else if (strcmp(q->method, "HEAD") == 0) {
 		r->status = there ? 204 : 404;
 	} else if (!there) {
@@ -148,15 +145,10 @@ list_resources(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	char *filter = sim_query(q, "$filter");
 	char *type = arm_filtered(filter, "resourceType"),
 	     *in = arm_filtered(filter, "resourceGroup"),
-	     *name = arm_filtered(filter,
-		 filter && strcasestr(filter, " name") ? " name" : "name");
+	     *name = arm_filtered(filter, "name eq");
 	jv keys = arm_keys_where(s, group ? group : in, type),
 	   list = jv_array();
 
-	if (filter && !strcasestr(filter, "name eq")) {
-		free(name);
-		name = NULL;
-	}
 	jv_array_foreach(keys, i, key) {
 		struct arm_id id;
 
@@ -164,14 +156,9 @@ list_resources(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 			jv whole = arm_load(s, id.key), one = jv_object();
 
 			for (size_t m = 0; m < sizeof members / sizeof *members;
-			     m++) {
-				jv v = jv_at(jv_copy(whole), members[m]);
-
-				if (jv_get_kind(v) != JV_KIND_NULL)
-					one = jv_put(one, members[m], v);
-				else
-					jv_free(v);
-			}
+			     m++)
+				one = arm_put_some(one, members[m],
+				    arm_member(whole, members[m]));
 			jv_free(whole);
 			if (id.kind->tracked &&
 			    (!name || strcasecmp(name, id.name[0]) == 0))
@@ -259,7 +246,7 @@ static void
 put_resource(struct sim *s, const struct sim_request *q, struct sim_reply *r,
     const struct arm_id *id, const char *api)
 {
-	jv body = arm_parse(q->body), old;
+	jv body = arm_parse(q->body);
 	bool fresh;
 
 	if (!jv_is_valid(body)) {
@@ -270,9 +257,7 @@ put_resource(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		hub_put_http(s, q, r, id, api, body);
 		return;
 	}
-	old = arm_load(s, id->key);
-	fresh = !jv_is_valid(old);
-	jv_free(old);
+	fresh = !arm_there(s, id->key);
 	body = arm_put_as(s, id->id, api, body, ARM_SLOW);
 	if (jv_is_valid(body) && is_cosmos(id->key)) {
 		cosmos_operation(s, q, r, id->depth == 1 ? 200 : 202);
@@ -311,14 +296,11 @@ static bool
 is_implied(struct sim *s, const struct arm_id *id)
 {
 	struct arm_id up;
-	jv parent;
 	bool is;
 
 	if (!id->kind->implied || !arm_parent(s, id->key, &up))
 		return false;
-	parent = arm_load(s, up.key);
-	is = jv_is_valid(parent);
-	jv_free(parent);
+	is = arm_there(s, up.key);
 	arm_id_free(&up);
 	return is;
 }
@@ -431,6 +413,44 @@ late_or_gone(struct sim *s, const struct sim_request *q, struct sim_reply *r)
 	return is;
 }
 
+/* Those below a resource: the nearest one above them must be there. */
+static void
+list_below(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const char *group, const char *type, int n)
+{
+	char *probe = xasprintf("%s/x", q->path), *below;
+	struct arm_id child, up;
+
+	if (arm_id_parse(s, probe, &child)) {
+		if (arm_parent(s, child.key, &up)) {
+			below = head_of(child.key, n - 2);
+			if (arm_there(s, up.key))
+				list_type(s, q, r, group, type, below);
+			else
+				arm_refuse(r, arm_not_found(&up));
+			free(below);
+			arm_id_free(&up);
+		}
+		arm_id_free(&child);
+	}
+	free(probe);
+}
+
+/* Asks the hub of that path, if it is one; false: it does not know either. */
+static bool
+ask_hub(struct sim *s, const struct sim_request *q, struct sim_reply *r,
+    const char *path, int segment)
+{
+	struct arm_id id;
+	bool is;
+
+	if (!arm_id_parse(s, path, &id))
+		return false;
+	is = hub_handle(s, q, r, &id, segment);
+	arm_id_free(&id);
+	return is;
+}
+
 /* .../resourceGroups/{group}/providers/{namespace}/... */
 static void
 provider_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
@@ -450,28 +470,7 @@ provider_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		list_type(s, q, r, group, type, NULL);
 	} else if (n > 8 && strcmp(q->method, "GET") == 0 &&
 		   arm_kind_of(type)) {
-		/* The nearest resource above must be there. */
-		char *probe = xasprintf("%s/x", q->path);
-		struct arm_id child, up;
-		jv parent = jv_invalid();
-
-		if (arm_id_parse(s, probe, &child)) {
-			if (arm_parent(s, child.key, &up)) {
-				char *below = head_of(child.key, n - 2);
-
-				jv_free(parent);
-				parent = arm_load(s, up.key);
-				if (jv_is_valid(parent))
-					list_type(s, q, r, group, type, below);
-				else
-					arm_refuse(r, arm_not_found(&up));
-				free(below);
-				arm_id_free(&up);
-			}
-			arm_id_free(&child);
-		}
-		jv_free(parent);
-		free(probe);
+		list_below(s, q, r, group, type, n);
 	} else if (arm_id_parse(s, above, &id)) {
 		if (!hub_handle(s, q, r, &id, n - 1)) {
 			if (strcmp(q->method, "POST") == 0)
@@ -483,23 +482,12 @@ provider_handle(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	} else {
 		/* Deeper helpers of a hub, such as IotHubKeys/{p}/listkeys. */
 		char *hub = head_of(q->path, 7);
+		char *what = xasprintf("%s %s", q->method, type);
 
-		if (n <= 8 || !arm_id_parse(s, hub, &id)) {
-			char *what = xasprintf("%s %s", q->method, type);
-
+		if (n <= 8 || !ask_hub(s, q, r, hub, 8))
 			sim_missing(r, what);
-			free(what);
-		} else {
-			if (!hub_handle(s, q, r, &id, 8)) {
-				char *what =
-				    xasprintf("%s %s", q->method, type);
-
-				sim_missing(r, what);
-				free(what);
-			}
-			arm_id_free(&id);
-		}
 		free(hub);
+		free(what);
 	}
 	free(last);
 	free(type);
@@ -576,9 +564,7 @@ in_subscription(
 		    jv_string("tenantId"), jv_string(SIM_TENANT));
 
 		arm_answer(r, 200,
-		    n == 2 ? one
-			   : jv_put(jv_object(), "value",
-				 jv_array_append(jv_array(), one)));
+		    n == 2 ? one : jv_put(jv_object(), "value", JV_ARRAY(one)));
 	} else if (n == 3 && segment_is(q, 2, "locations"))
 		list_regions(r);
 	else if (n == 3 && segment_is(q, 2, "resources"))

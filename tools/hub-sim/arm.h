@@ -101,6 +101,7 @@ extern const struct arm_kind hub_kinds[], service_kinds[]; /* type NULL ends */
 
 /* The stored body; invalid: none.  key in lower case. */
 jv arm_load(struct sim *s, const char *key);
+bool arm_there(struct sim *s, const char *key);
 void arm_store(struct sim *s, const struct arm_id *id, jv body);
 /* The key of the one resource of that type with that name, in any group;
  * malloc'd, NULL: none. */

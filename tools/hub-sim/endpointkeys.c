@@ -108,13 +108,9 @@ void
 secret_keep(struct draft *d, const char *endpoint, const char *name,
     const char *member, const char *value)
 {
-	jv row = jv_array();
-
-	row = jv_array_append(row, jv_string(endpoint));
-	row = jv_array_append(row, jv_string(name));
-	row = jv_array_append(row, jv_string(member));
-	row = jv_array_append(row, jv_string(value));
-	d->secrets = jv_array_append(d->secrets, row);
+	d->secrets = jv_array_append(
+	    d->secrets, JV_ARRAY(jv_string(endpoint), jv_string(name),
+			    jv_string(member), jv_string(value)));
 }
 
 void

@@ -132,13 +132,12 @@ take_string(struct endpoint *e, const char *text, const char *id)
 			target_container(e, account);
 			if (!dead)
 				target_storage_key(e, account, &key);
-		} else if (dead) {
-			target_entity(e, account, entity);
 		} else {
 			target_entity(e, account, entity);
 			low = target_below(
 			    e->d->s, account, e->t->entity, entity);
-			target_bus_key(e, account, low, policy, &key);
+			if (!dead)
+				target_bus_key(e, account, low, policy, &key);
 		}
 	}
 	if (!draft_refused(e->d) && key)
@@ -206,12 +205,7 @@ in_order(jv given)
 	jv out = jv_object();
 
 	for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-		jv v = arm_member(given, order[i]);
-
-		if (jv_get_kind(v) != JV_KIND_NULL)
-			out = jv_put(out, order[i], v);
-		else
-			jv_free(v);
+		out = arm_put_some(out, order[i], arm_member(given, order[i]));
 		given = jv_without(given, order[i]);
 	}
 	return jv_object_merge(out, hub_without_nulls(given));

@@ -84,17 +84,13 @@ char *
 target_below(struct sim *s, const char *key, const char *kind, const char *name)
 {
 	char *path = xasprintf("%s/%s/%s", key, kind, name), *low;
-	jv found;
 
 	low = arm_lower(path);
 	free(path);
-	found = arm_load(s, low);
-	if (!jv_is_valid(found)) {
-		free(low);
-		low = NULL;
-	}
-	jv_free(found);
-	return low;
+	if (arm_there(s, low))
+		return low;
+	free(low);
+	return NULL;
 }
 
 static bool

@@ -301,6 +301,16 @@ arm_load(struct sim *s, const char *key)
 	return sim_step(s, q) == SQLITE_ROW ? arm_column(q, 0) : jv_invalid();
 }
 
+bool
+arm_there(struct sim *s, const char *key)
+{
+	jv stored = arm_load(s, key);
+	bool is = jv_is_valid(stored);
+
+	jv_free(stored);
+	return is;
+}
+
 void
 arm_store(struct sim *s, const struct arm_id *id, jv body)
 {
@@ -453,13 +463,10 @@ arm_delete(struct sim *s, const char *text)
 static bool
 denied_here(struct sim *s, const char *key, const char *action)
 {
-	jv body = arm_load(s, key);
-	jv tag = jv_path(jv_is_valid(body) ? body : jv_null(), "tags");
-	char *words = jv_dup_string(jv_at(tag, "hub-sim-deny")), *rest = words;
+	jv tags = jv_at(arm_load(s, key), "tags");
+	char *words = jv_dup_string(jv_at(tags, "hub-sim-deny")), *rest = words;
 	bool is = false;
 
-	if (!jv_is_valid(body))
-		jv_free(body);
 	for (char *w; rest && (w = strsep(&rest, ", "));)
 		is |= strcasecmp(w, action) == 0;
 	free(words);
@@ -510,15 +517,12 @@ check_frame(struct sim *s, struct arm_id *id, jv body, jv old)
 	if (!arm_group_exists(s, id->group))
 		return arm_no_group(id->group);
 	if (arm_parent(s, id->key, &up)) {
-		jv parent = arm_load(s, up.key);
-
-		if (!jv_is_valid(parent))
+		if (!arm_there(s, up.key))
 			e = arm_fail(404, "ParentResourceNotFound",
 			    "Failed to perform 'write' on resource(s) of type "
 			    "'%s', because the parent resource '%s' could not "
 			    "be found.",
 			    strchr(id->kind->type, '/') + 1, up.id);
-		jv_free(parent);
 		arm_id_free(&up);
 		return e;
 	}

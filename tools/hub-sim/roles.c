@@ -208,16 +208,14 @@ scope_there(struct sim *s, const struct place *p)
 	int n = sim_segments(&q);
 	char *group = n >= 4 ? sim_segment(&q, 3) : NULL;
 	struct arm_id id;
-	jv e = jv_null(), found;
+	jv e = jv_null();
 
 	if (group && !arm_group_exists(s, group))
 		e = arm_no_group(group);
 	else if (n > 4) {
 		if (arm_id_parse(s, p->scope, &id)) {
-			found = arm_load(s, id.key);
-			if (!jv_is_valid(found))
+			if (!arm_there(s, id.key))
 				e = arm_not_found(&id);
-			jv_free(found);
 			arm_id_free(&id);
 		} else
 			e = arm_fail(404, "ResourceNotFound",
@@ -227,12 +225,20 @@ scope_there(struct sim *s, const struct place *p)
 	return e;
 }
 
+static jv
+definition_id(const struct role *k)
+{
+	return jv_text("/subscriptions/" SIM_SUBSCRIPTION
+		       "/providers/Microsoft.Authorization/roleDefinitions/%s",
+	    k->guid);
+}
+
 static void
 put_assignment(struct sim *s, const struct sim_request *q, struct sim_reply *r,
-    const struct place *p)
+    const struct place *p, const char *id, const char *key)
 {
 	jv body = arm_parse(q->body), given, out, e;
-	char *principal, *role, *kind, *key, *id;
+	char *principal, *role, *kind;
 	const struct role *known;
 	sqlite3_stmt *same;
 
@@ -245,10 +251,6 @@ put_assignment(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	role = arm_text(given, "roleDefinitionId");
 	kind = arm_text(given, "principalType");
 	known = role_of(role);
-	id = xasprintf("%s/providers/Microsoft.Authorization/roleAssignments/"
-		       "%s",
-	    p->scope, p->name);
-	key = arm_lower(id);
 	same = sim_sql(s, "SELECT key FROM role_assignment WHERE scope = ?1"
 			  " AND principal = lower(?2) AND role = ?3");
 	sim_bind(same, 1, p->key);
@@ -273,11 +275,8 @@ put_assignment(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	else {
 		jv now = arm_time(sim_now(s));
 
-		out = jv_put(jv_object(), "roleDefinitionId",
-		    jv_text("/subscriptions/" SIM_SUBSCRIPTION
-			    "/providers/Microsoft.Authorization/"
-			    "roleDefinitions/%s",
-			known->guid));
+		out = jv_put(
+		    jv_object(), "roleDefinitionId", definition_id(known));
 		out = jv_put(out, "principalId", jv_string(principal));
 		out = jv_put(out, "principalType",
 		    jv_string(kind ? kind : "ServicePrincipal"));
@@ -300,8 +299,6 @@ put_assignment(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	free(principal);
 	free(role);
 	free(kind);
-	free(key);
-	free(id);
 }
 
 static void
@@ -316,12 +313,11 @@ one_assignment(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	    sim_sql(s, "SELECT body FROM role_assignment WHERE key = ?");
 	jv body;
 
-	free(id);
 	sim_bind(get, 1, key);
 	body =
 	    sim_step(s, get) == SQLITE_ROW ? arm_column(get, 0) : jv_invalid();
 	if (strcmp(q->method, "PUT") == 0)
-		put_assignment(s, q, r, p);
+		put_assignment(s, q, r, p, id, key);
 	else if (strcmp(q->method, "DELETE") == 0) {
 		sqlite3_stmt *gone =
 		    sim_sql(s, "DELETE FROM role_assignment WHERE key = ?");
@@ -340,6 +336,7 @@ one_assignment(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 		sim_error(r, 404, "RoleAssignmentNotFound",
 		    "The role assignment '%s' is not found.", p->name);
 	jv_free(body);
+	free(id);
 	free(key);
 }
 
@@ -382,15 +379,11 @@ definition(const struct role *k)
 
 	props = jv_put(props, "type", jv_string("BuiltInRole"));
 	props = jv_put(props, "description", jv_string(k->name));
-	props = jv_put(props, "assignableScopes",
-	    jv_array_append(jv_array(), jv_string("/")));
+	props = jv_put(props, "assignableScopes", JV_ARRAY(jv_string("/")));
 	props = jv_put(props, "permissions", jv_array());
 	return jv_put(
 	    jv_put(jv_put(jv_put(jv_object(), "properties", props), "id",
-		       jv_text("/subscriptions/" SIM_SUBSCRIPTION
-			       "/providers/Microsoft.Authorization/"
-			       "roleDefinitions/%s",
-			   k->guid)),
+		       definition_id(k)),
 		"type", jv_string("Microsoft.Authorization/roleDefinitions")),
 	    "name", jv_string(k->guid));
 }
