@@ -466,6 +466,21 @@ link_parts(struct plan *p)
 
 /* ---- opening ---- */
 
+static jv
+read_variables(struct plan *p)
+{
+	jv vars = expr_lift(
+	    deploy_object(deploy_member(jv_copy(p->template), "variables")));
+
+	if (jv_is_valid(vars))
+		vars = plan_expand(p, vars);
+	if (!jv_is_valid(vars))
+		return template_fault(vars, "A variable");
+	jv_free(p->variables);
+	p->variables = vars;
+	return jv_null();
+}
+
 jv
 plan_open(struct plan *p, struct sim *s, const char *group, const char *name,
     struct span text, jv template, jv given, enum arm_how how, bool lenient)
@@ -511,18 +526,8 @@ plan_open(struct plan *p, struct sim *s, const char *group, const char *name,
 	jv_free(schema);
 	no = parameters_check(p);
 	if (jv_is_valid(no)) {
-		jv vars = expr_lift(deploy_object(
-		    deploy_member(jv_copy(p->template), "variables")));
-
-		if (jv_is_valid(vars))
-			vars = plan_expand(p, vars);
-		if (jv_is_valid(vars)) {
-			jv_free(p->variables);
-			p->variables = vars;
-		} else {
-			jv_free(no);
-			no = template_fault(vars, "A variable");
-		}
+		jv_free(no);
+		no = read_variables(p);
 	}
 	if (jv_is_valid(no)) {
 		resources = expr_lift(resources);
@@ -541,12 +546,10 @@ plan_open(struct plan *p, struct sim *s, const char *group, const char *name,
 	for (int i = 0; i < p->count && jv_is_valid(no); i++) {
 		jv body = plan_body(p, i);
 
-		if (jv_is_valid(body)) {
-			jv_free(body);
-		} else {
-			jv_free(no);
-			no = template_fault(body, "A resource of the template");
-		}
+		jv_free(no);
+		no = jv_is_valid(body)
+			 ? (jv_free(body), jv_null())
+			 : template_fault(body, "A resource of the template");
 	}
 	return no;
 }

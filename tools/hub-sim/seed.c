@@ -361,15 +361,34 @@ same_word(const char *a, const char *b)
 	return strcasecmp(a, b) == 0;
 }
 
+/* The preview of 2022 called the container a collection (CONTRACT 5). */
+static jv
+seed_cosmos(struct seed *d, const char *group, const char *account, jv endpoint)
+{
+	char *container = arm_text(endpoint, "containerName");
+	char *database = arm_text(endpoint, "databaseName");
+	char *key = arm_text(endpoint, "partitionKeyName");
+
+	if (container == NULL)
+		container = arm_text(endpoint, "collectionName");
+	if (database && container)
+		make_cosmos(d, group, account, database, container,
+		    key && *key ? key : "id");
+	free(container);
+	free(database);
+	free(key);
+	return jv_without(jv_without(endpoint, "primaryKey"), "secondaryKey");
+}
+
 /* One endpoint: what it points at is made; a literal key gives way to a mask,
  * for which ARM_SEED takes the key of what was made. */
 static jv
 seed_endpoint(struct seed *d, const char *type, jv endpoint)
 {
 	jv given = jv_at(jv_copy(endpoint), "connectionString");
-	jv sub = jv_at(jv_copy(endpoint), "subscriptionId");
 	bool computed = jv_get_kind(given) == JV_KIND_OBJECT;
 	char *text = jv_dup_string(given);
+	char *sub = arm_text(endpoint, "subscriptionId");
 	char *uri = arm_text(endpoint, "endpointUri"), *host = NULL;
 	char *group = arm_text(endpoint, "resourceGroup");
 	char *container = arm_text(endpoint, "containerName");
@@ -378,10 +397,9 @@ seed_endpoint(struct seed *d, const char *type, jv endpoint)
 		   same_word(type, "serviceBusQueues") ||
 		   same_word(type, "serviceBusTopics");
 
-	if (jv_get_kind(sub) == JV_KIND_STRING)
+	if (sub)
 		endpoint = jv_put(
 		    endpoint, "subscriptionId", jv_string(SIM_SUBSCRIPTION));
-	jv_free(sub);
 	if (group == NULL || *group == '\0') {
 		free(group);
 		group = xstrdup(d->p->group);
@@ -423,26 +441,15 @@ seed_endpoint(struct seed *d, const char *type, jv endpoint)
 	} else if (same_word(type, "storageContainers")) {
 		make_storage(d, group, host, container);
 	} else if (strncasecmp(type, "cosmosDB", 8) == 0) {
-		char *database = arm_text(endpoint, "databaseName");
-		char *key = arm_text(endpoint, "partitionKeyName");
-
-		if (container == NULL)
-			container = arm_text(endpoint, "collectionName");
-		if (database && container)
-			make_cosmos(d, group, host, database, container,
-			    key && *key ? key : "id");
-		endpoint = jv_without(
-		    jv_without(endpoint, "primaryKey"), "secondaryKey");
-		free(database);
-		free(key);
+		endpoint = seed_cosmos(d, group, host, endpoint);
 	}
 	if (with)
 		endpoint =
 		    jv_put(endpoint, "connectionString", jv_string(with));
 out:
-	if (with != text)
-		free(with);
+	free(with);
 	free(text);
+	free(sub);
 	free(uri);
 	free(host);
 	free(group);
