@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "doc.h"
 #include "msg.h"
+#include "sign.h"
 
 enum { EXPR_DEPTH = 100 };
 
@@ -385,8 +386,7 @@ expr_parse(const char *text)
 		value = jv_fail(BAD_DATA, NULL, "expression, column %d: %s",
 		    column, p.fault);
 	}
-	memset(inner, 0, len - 2); /* it may hold a connection string */
-	free(inner);
+	secret_free(inner); /* it may hold a connection string */
 	return value;
 }
 
@@ -580,11 +580,8 @@ escape_string(jv s)
 	const char *text = jv_string_value(s);
 	size_t len = strlen(text);
 
-	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
-		jv escaped = jv_string_concat(jv_string("["), s);
-
-		return escaped;
-	}
+	if (len >= 2 && text[0] == '[' && text[len - 1] == ']')
+		return jv_string_concat(jv_string("["), s);
 	return s;
 }
 
