@@ -67,10 +67,8 @@ teardown() {
 
 # sas RESOURCE EXPIRY POLICY KEY: a token, made by openssl (CONTRACT 11.1).
 sas() {
-    local key sig
-    key=$(printf %s "$4" | base64 -d | od -An -vtx1 | tr -d ' \n')
-    sig=$(printf '%s\n%s' "$1" "$2" |
-        openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64 -w0)
+    local sig
+    sig=$(printf '%s\n%s' "$1" "$2" | hmac "$4")
     sig=${sig//+/%2B} sig=${sig//\//%2F} sig=${sig//=/%3D}
     printf 'SharedAccessSignature sr=%s&sig=%s&se=%s&skn=%s' "$1" "$sig" "$2" "$3"
 }

@@ -45,7 +45,7 @@ load dumpjob
     expect_status 5 registry-dump --via=job -o a.txt
     has 'its export is not in container'
     [ ! -e a.txt ]
-    ctl DELETE faults
+    control DELETE faults
     expect_status 0 registry-dump --via=job -o a.txt
     [ -z "$(containers)" ]
     same "$REST" a.txt
@@ -55,7 +55,7 @@ load dumpjob
     job_end hold
     hub POST /jobs/create "{\"type\":\"export\",\"outputBlobContainerUri\":\"$(container jobs)\"}" >/dev/null
     registry-dump --via=job -o a.txt 2>err 3>&- &
-    wait_said err 'waits until'
+    until_said err 'waits until'
     run cat err
     has 'waits until another job is over (export job'
     job_end release
@@ -75,7 +75,7 @@ load dumpjob
         expect_status 0 registry-dump --via=job --retry-delay=0.01 -o a.txt
         same "$REST" a.txt
         [ -z "$(containers)" ]
-        ctl DELETE faults
+        control DELETE faults
     done
 }
 
@@ -132,7 +132,7 @@ load dumpjob
         same "$REST" a.txt
         rm a.txt
     done
-    ctl DELETE faults
+    control DELETE faults
     # What could not be removed is, by the next one.
     expect_status 0 registry-dump --via=job -o a.txt
     [ -z "$(containers)" ]

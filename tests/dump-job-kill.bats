@@ -57,7 +57,7 @@ load dumpjob
         'method=DELETE,path=/hubpipe-*,do=hang'; do
         fault "$at"
         timeout -s KILL 1 registry-dump --via=job -o a.txt 2>err || :
-        ctl DELETE faults
+        control DELETE faults
         expect_status 0 registry-dump --via=job -o a.txt
         same "$REST" a.txt
         [ -z "$(containers)" ] || {
@@ -81,7 +81,7 @@ load dumpjob
     has "export job $id goes on by itself"
     hub GET "/jobs/$id" | jq -e '.status | . == "running" or . == "enqueued"'
     registry-dump --via=job --cancel-on-interrupt -o a.txt 2>err 3>&- &
-    wait_said err 'goes on with'
+    until_said err 'goes on with'
     kill -TERM $!
     ended $!
     [ "$status" -eq 5 ]

@@ -21,23 +21,19 @@ teardown_file() {
 setup() {
     REST=$BATS_FILE_TMPDIR/rest.txt
     cd "$BATS_TEST_TMPDIR" || return
-    ctl DELETE faults >/dev/null
+    control DELETE faults
     job_end release
     # Those of the tests before may still be at work.
     BEFORE=$(hub GET /jobs | jq -c 'map(.jobId)')
 }
 
-ctl() {
-    curl -sS -X "$1" "$HUB_SIM_CONTROL/$2" "${@:3}"
-}
-
 fault() {
-    ctl POST faults -d "$1" >/dev/null
+    control POST faults "$1"
 }
 
 # What shall happen to the hub's job.
 job_end() {
-    ctl POST jobs/contoso -d "$*" >/dev/null
+    control POST jobs/contoso "$*"
 }
 
 # Containers of our making that are there.
@@ -57,17 +53,6 @@ wait_begun() {
     return 1
 }
 
-# Until a file has these words.
-wait_said() {
-    local i
-    for ((i = 0; i < 400; i++)); do
-        grep -q "$2" "$1" && return
-        sleep 0.02
-    done
-    cat "$1"
-    return 1
-}
-
 # The status of what ran in the background.
 ended() {
     status=0
@@ -78,9 +63,7 @@ ended() {
 account_sas() {
     local sig
     sig=$(printf 'contosowestdata\n%s\nb\nsco\n\n%s\n\n\n2021-12-02\n\n' "$1" "$2" |
-        openssl dgst -sha256 -mac HMAC -binary \
-            -macopt "hexkey:$(printf %s "$STORAGE_KEY" | base64 -d | od -An -v -tx1 | tr -d ' \n')" |
-        base64 -w0)
+        hmac "$STORAGE_KEY")
     printf 'sv=2021-12-02&ss=b&srt=sco&sp=%s&se=%s&sig=%s' "$1" "${2//:/%3A}" \
         "$(printf %s "$sig" | jq -sRr @uri)"
 }

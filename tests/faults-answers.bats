@@ -21,14 +21,7 @@ END
 }
 
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --from "$ROOT/examples/contoso.json" --operation-ms 1 \
-        --log log "${options[@]}" -- bash -o pipefail -c "$2"
+    simulate --from "$ROOT/examples/contoso.json" --operation-ms 1 --log log : "$@"
 }
 
 @test "200 without a body to a write is no success" {

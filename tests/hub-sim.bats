@@ -30,14 +30,7 @@ EOF
 
 # sim STATUS [OPTION...] -- TEXT: runs TEXT by bash in a simulator.
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim "${options[@]}" -- \
-        bash -c '. "$D/lib"; '"$2"
+    simulate : "${@:1:$#-1}" '. "$D/lib"; '"${!#}"
 }
 
 @test "the status of COMMAND is passed on, its death too" {

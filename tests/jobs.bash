@@ -49,9 +49,7 @@ sign() {
     local se=${5:-2099-01-01T00:00:00Z} sig
     sig=$(printf '%s\n\n%s\n/blob/%s/%s\n\n\n\n2021-12-02\nc\n\n\n\n\n\n\n' \
         "$4" "$se" "$1" "$3" |
-        openssl dgst -sha256 -mac HMAC -binary \
-            -macopt "hexkey:$(printf %s "$2" | base64 -d | od -An -v -tx1 | tr -d ' \n')" |
-        base64 -w0)
+        hmac "$2")
     printf 'sv=2021-12-02&sr=c&sp=%s&se=%s&sig=%s' "$4" "${se//:/%3A}" \
         "$(printf %s "$sig" | jq -sRr @uri)"
 }
@@ -118,6 +116,33 @@ import() {
 export_to() {
     run_job "$(jq -nc --arg u "$(container "$1")" \
         "{type: \"export\", outputBlobContainerUri: \$u, excludeKeysInExport: false} + ${2-{\}}")"
+}
+
+# make_hub NAME [SKU [MORE MEMBERS]]: makes it, or changes it to that.
+make_hub() {
+    local i hub="/Microsoft.Devices/IotHubs/$1?api-version=2023-06-30"
+    arm PUT "$hub" -d "{\"location\":\"westus\",\"sku\":{\"name\":\"${2-S1}\",\"capacity\":1},\"properties\":{}${3-}}" >/dev/null
+    for ((i = 0; i < 200; i++)); do
+        [ "$(arm GET "$hub" | jq -r .properties.state)" = Active ] && return
+        sleep 0.02
+    done
+    return 1
+}
+
+# control METHOD PATH [BODY]
+control() {
+    curl -sS -X "$1" "$HUB_SIM_CONTROL/$2" ${3+-d "$3"} >/dev/null
+}
+
+# until_said FILE TEXT
+until_said() {
+    local i
+    for ((i = 0; i < 400; i++)); do
+        grep -q "$2" "$1" && return
+        sleep 0.05
+    done
+    cat "$1"
+    return 1
 }
 
 jobs_set_up() {

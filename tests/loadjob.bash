@@ -25,28 +25,12 @@ setup() {
 }
 
 teardown() {
-    control DELETE faults >/dev/null
-    control PUT doubts/import-error-module given >/dev/null
-    control PUT doubts/import-output-name log >/dev/null
-    control PUT doubts/reported-on-create applied >/dev/null
-    control PUT doubts/bulk-module-managed-by dropped >/dev/null
+    control DELETE faults
+    control PUT doubts/import-error-module given
+    control PUT doubts/import-output-name log
+    control PUT doubts/reported-on-create applied
+    control PUT doubts/bulk-module-managed-by dropped
     [ -z "${BACK-}" ] || kill -9 "$BACK" 2>/dev/null || true
-}
-
-# make_hub NAME [SKU [MORE MEMBERS]]: makes it, or changes it to that.
-make_hub() {
-    local i hub="/Microsoft.Devices/IotHubs/$1?api-version=2023-06-30"
-    arm PUT "$hub" -d "{\"location\":\"westus\",\"sku\":{\"name\":\"${2-S1}\",\"capacity\":1},\"properties\":{}${3-}}" >/dev/null
-    for ((i = 0; i < 200; i++)); do
-        [ "$(arm GET "$hub" | jq -r .properties.state)" = Active ] && return
-        sleep 0.02
-    done
-    return 1
-}
-
-# control METHOD PATH [BODY]
-control() {
-    curl -sS -X "$1" "$HUB_SIM_CONTROL/$2" ${3+-d "$3"} >/dev/null
 }
 
 # What happens to the job of this hub.
@@ -115,15 +99,4 @@ configurations() {
     configuration layer '{"ModulesContent":{"$edgeAgent":{"properties.desired.modules.x":{"v":1.0}}}}'
     configuration base '{"ModulesContent":{"$edgeAgent":{"properties.desired":{"modules":{}}}}}'
     configuration dev '{"DeviceContent":{"properties.desired.fw":{"v":9007199254740993}}}'
-}
-
-# until_said FILE TEXT
-until_said() {
-    local i
-    for ((i = 0; i < 400; i++)); do
-        grep -q "$2" "$1" && return
-        sleep 0.05
-    done
-    cat "$1"
-    return 1
 }

@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2016 # $ in what hub-sim's shell evaluates
 
 load helper
+load records
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return
@@ -17,16 +18,6 @@ END
 # contoso-east (DEST_IOTHUB_CONN_STRING).
 sim() {
     simulate --from "$FIXTURES/two-hubs.json" --dest contoso-east --operation-ms 1 : "$@"
-}
-
-sas() {
-    printf '"authentication":{"symmetricKey":{"primaryKey":"%s","secondaryKey":"%s"},"type":"sas"}' \
-        "$(printf '%s/p................' "$1" | base64 -w 0)" \
-        "$(printf '%s/s................' "$1" | base64 -w 0)"
-}
-
-device() {
-    echo "{\"id\":\"$1\",\"status\":\"enabled\",$(sas "$1")${2-}}"
 }
 
 fleet() {

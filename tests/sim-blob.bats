@@ -25,13 +25,6 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return
 }
 
-# hmac KEY: of stdin, by a key in base64.
-hmac() {
-    local hex
-    hex=$(printf %s "$1" | base64 -d | od -An -v -tx1 | tr -d ' \n')
-    openssl dgst -sha256 -mac HMAC -macopt "hexkey:$hex" -binary | base64 -w0
-}
-
 url_encoded() {
     local text=${1//+/%2B}
     text=${text//\//%2F}

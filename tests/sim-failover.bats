@@ -61,14 +61,7 @@ is() {
 
 # sim STATUS [OPTION...] -- SCRIPT
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim --from "$ROOT/examples/contoso.json" --timing=real \
-        "${options[@]}" -- bash -c '. "$0"; '"$2" "$BATS_FILE_TMPDIR/lib"
+    simulate --from "$ROOT/examples/contoso.json" --timing=real : "${@:1:$#-1}" '. "$BATS_FILE_TMPDIR/lib"; '"${!#}"
 }
 
 @test "failover: the timeline, and what is another afterwards" {
@@ -201,7 +194,7 @@ $end
     sim 0 -- 'failover "East US" >/dev/null
         arm POST "$H/listkeys" | cut -c1-3 >keys & arm GET "$H/eventHubEndpoints/events/ConsumerGroups" >groups &
         C="$C --max-time 0.3"; arm POST "$H/IotHubKeys/service/listkeys" 2>&1; echo
-        after 490; arm POST "$H/listkeys" | cut -c1-3' --
+        after 490; arm POST "$H/listkeys" | cut -c1-3'
     has "28" "timed out" "200"
     sim 0 --doubt failover-keys=answer -- 'arm PUT "$H/eventHubEndpoints/events/ConsumerGroups/mine" "{\"properties\":{\"name\":\"mine\"}}" | cut -c1-4
         after 10; keys() { arm POST "$H/listkeys" | md5sum; }; keys; failover "East US" >/dev/null; after 200; keys

@@ -18,17 +18,6 @@ setup_file() {
     make_hub basic B1
 }
 
-# make_hub NAME SKU: and waits until it is there.
-make_hub() {
-    local i hub="/Microsoft.Devices/IotHubs/$1?api-version=2023-06-30"
-    arm PUT "$hub" -d "{\"location\":\"westus\",\"sku\":{\"name\":\"$2\",\"capacity\":1},\"properties\":{}${3-}}" >/dev/null
-    for ((i = 0; i < 100; i++)); do
-        [ "$(arm GET "$hub" | jq -r .properties.state)" = Active ] && return
-        sleep 0.02
-    done
-    return 1
-}
-
 teardown_file() {
     sim_stop
 }
@@ -427,9 +416,7 @@ END
     name=registryRead
     key=$(arm POST '/Microsoft.Devices/IotHubs/contoso/IotHubKeys/registryRead/listkeys?api-version=2023-06-30' -d '' |
         jq -r .primaryKey)
-    sig=$(printf '%s\n%s' "$host" "$se" | openssl dgst -sha256 -mac HMAC -binary \
-        -macopt "hexkey:$(base64 -d <<<"$key" | od -An -v -tx1 | tr -d ' \n')" |
-        base64 -w0 | jq -sRr @uri)
+    sig=$(printf '%s\n%s' "$host" "$se" | hmac "$key" | jq -sRr @uri)
     token="SharedAccessSignature sr=$host&sig=$sig&se=$se&skn=$name"
     run to_sim -H "Authorization: $token" -d '{"type":"export"}' \
         "https://$host/jobs/create?$api"

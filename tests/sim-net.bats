@@ -91,14 +91,7 @@ END
 
 # sim STATUS [OPTION...] -- TEXT: runs TEXT by bash in a simulator.
 sim() {
-    local want=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    expect_status "$want" hub-sim "${options[@]}" -- \
-        bash -c '. "$PYTHONPATH/lib"; '"$2"
+    simulate : "${@:1:$#-1}" '. "$PYTHONPATH/lib"; '"${!#}"
 }
 
 # python STATUS [OPTION...]: runs the program on stdin in a simulator.
