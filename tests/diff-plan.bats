@@ -205,6 +205,46 @@ END
     has_not "could not read all"
 }
 
+@test "what a job did not export is not asked for when it is much" {
+    mkdir -p t/bin
+    cp "$(command -v registry-diff)" t/bin/
+    printf '#!/bin/sh\necho "$*" >>calls\ncase $* in *--ids=*) ;; *) cat some.txt ;; esac\n' >t/bin/registry-dump
+    chmod +x t/bin/registry-dump
+    jq -nrc --argjson n 300 -f "$ROOT/examples/fleet.jq" >many.txt
+    head -n 200 many.txt >some.txt
+    expect_status 1 t/bin/registry-diff --via=job --plan=plan many.txt hub
+    has "'hub' did not export $(sed 1,200d many.txt | wc -l) entries: they count as missing"
+    [ "$(wc -l <calls)" = 1 ]
+    sed 1,200d many.txt | jq -r '.id + "/" + .moduleId' | sort >want
+    jq -r 'select(.importMode == "createOrUpdate" or .importMode == "create") | .id + "/" + .moduleId' plan |
+        sort | comm -23 want - >unplanned
+    [ ! -s unplanned ]
+    # Calls are what the rest took, too.
+    : >calls
+    expect_status 1 t/bin/registry-diff --via=rest many.txt hub
+    has "asking for each"
+    grep -q -- --ids= calls
+}
+
+@test "two hubs read by jobs: what only one exports is asked for by calls, and the plan makes them equal" {
+    jq --slurpfile two "$FIXTURES/two-hubs.json" '.resources += [$two[0].resources[1]]' \
+        "$ROOT/examples/contoso.json" >two.json
+    cat >script <<'END'
+registry-load -q <a.txt >outcomes || exit 10
+registry-diff --via=job env:IOTHUB_CONN_STRING env:DEST_IOTHUB_CONN_STRING || exit 11
+grep '"id":"device-0008"' a.txt | registry-edit -q --mode=delete |
+    registry-load -q --no-undo --confirm=contoso-east --expect=1 contoso-east || exit 12
+grep '"id":"device-0009","status' a.txt | sed 's/"id":"/&only-b-/' | registry-load -q || exit 13
+registry-diff --via=job --plan=plan env:IOTHUB_CONN_STRING env:DEST_IOTHUB_CONN_STRING && exit 14
+registry-load -q --no-undo --confirm=contoso-east --expect=2 contoso-east <plan || exit 15
+registry-diff --via=job env:IOTHUB_CONN_STRING env:DEST_IOTHUB_CONN_STRING
+END
+    expect_status 0 hub-sim --from two.json --dest contoso-east --registry a.txt -- bash -u script
+    has "did not list 1 entries: asking for each" '{"id":"device-0008","path":"","only":"a"}' \
+        '{"id":"only-b-device-0009","path":"","only":"b"}'
+    [ "$(grep -c '"only"' <<<"$output")" = 2 ]
+}
+
 @test "configurations are compared by what they say" {
     cat >a.conf <<'END'
 {"Id":"base","SchemaVersion":"1.0","Labels":{"a":"b"},"Content":{"ModulesContent":{"$edgeAgent":{"properties.desired":{"n":1}}}},"TargetCondition":"tags.x=1","Priority":5,"Metrics":{"Queries":{"q":"SELECT 1"}},"ETag":"1"}
@@ -245,7 +285,7 @@ unset IOTHUB_CONN_STRING
 registry-diff --configurations a.conf >none && exit 10
 [ "$(jq -r .only none | sort -u)" = a ] || exit 11
 registry-load -q --via=rest --configurations=a.conf <few.txt || exit 12
-registry-diff --configurations a.conf || exit 13
+registry-diff --configurations --via=job a.conf || exit 13
 sed 's/"n":1.5/"n":1.50/; s/"Priority":0/"Priority":2/' a.conf | registry-diff --configurations - env:DEST_IOTHUB_CONN_STRING
 END
     expect_status 1 hub-sim --from "$ROOT/examples/contoso.json" -- bash -u script
