@@ -184,6 +184,30 @@ by_identity() {
     [ "$(containers)" -eq 0 ]
 }
 
+@test "the arithmetic counts the calls that a job leaves, and how many they are is said" {
+    # Those of half a twin are all left: a job would do nothing.
+    many d 100 '{tags: {a: 1}, importMode: "updateTwin"}' | jq -c 'del(.authentication)' >half.txt
+    expect_status 0 registry-load -nv --share=1 "$HUB" <half.txt
+    has 'bulk: about ' 'by calls, since a job is not twice as fast'
+    # managedBy is two calls each, and a look at the twin; of 40 records 12 are probed.
+    { many d 20; many d 20 '{moduleId: "m", managedBy: "x"}'; } >f.txt
+    expect_status 0 registry-load -n --via=job "$HUB" <f.txt
+    has '{"step":"import job 1","records":40,"calls":1}' '{"step":"look at modules with managedBy","records":20,"calls":20}' \
+        'beside the job: 52 identity operations, 32 twin reads: '
+    many locked 1 '{status: "disabled"}' >>f.txt
+    many locked 1 '{moduleId: "m"}' >>f.txt
+    many edge 1 '{capabilities: {iotEdge: true}, deviceScope: "ms-azure-iot-edge://edge0-1"}' >>f.txt
+    many below 1 '{capabilities: {iotEdge: true}, deviceScope: "ms-azure-iot-edge://below0-2", parentScopes: ["ms-azure-iot-edge://edge0-1"]}' >>f.txt
+    jq -nc '{id: "edge0", moduleId: "$edgeAgent", managedBy: "iotEdge", properties: {desired: {a: 1}}}' >>f.txt
+    expect_status 0 registry-load -v --via=job --share=1 "$HUB" <f.txt
+    has '; job: about ' ' of it for calls beside it: by job, as --via says' "45 applied"
+    # As many as were said, but that of few records fewer can be probed.
+    said=$(sed -nE "s/.* beside the job: ([0-9]+) identity operations.*/\1/p" <<<"$output")
+    seen=$(grep -cE '> (GET|PUT) [^ ]*azure-devices.net/devices/' <<<"$output")
+    echo "said $said, seen $seen"
+    [ "$said" -ge "$seen" ] && [ "$((said - seen))" -le 12 ]
+}
+
 @test "progress is that of the job, then of what is left" {
     fleet 250 >f.txt
     expect_status 0 hub-sim --from "$ROOT/examples/contoso.json" --timing=real --speed=2 -- \

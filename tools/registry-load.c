@@ -105,14 +105,20 @@ say_cost(struct loadrun *l)
 
 	l->by_job = importjob_wanted(l);
 	l->configurations = configured;
-	if (l->by_job)
-		return;
-	/* The log of a job names ids; the answer to a call is in its order. */
-	ledger_forget_ids(l->ledger);
-	load_plan_cost(l->plan, &cost);
+	if (!l->by_job)
+		load_plan_cost(l->plan, &cost);
+	else
+		cost = l->by_jobs.calls;
+	/* To be read, and then written or left. */
 	if (configured)
 		cost.of[HUB_CONFIGURATION] +=
 		    (double)configurations_count(configured) + 1;
+	if (l->by_job) {
+		quota_plan_beside(l->quota, &cost);
+		return;
+	}
+	/* The log of a job names ids; the answer to a call is in its order. */
+	ledger_forget_ids(l->ledger);
 	quota_plan(l->quota, &cost);
 }
 

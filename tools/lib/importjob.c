@@ -195,6 +195,7 @@ carry(struct importjob *j)
 	struct loadrun *l = j->l;
 	bool begun;
 	enum job_state state;
+	struct quota_cost cost;
 	char code[64];
 	struct err e;
 
@@ -244,6 +245,8 @@ carry(struct importjob *j)
 		warn_err(&e);
 		note("'%s': by calls, then", hub_name(l->hub));
 		j->off = true;
+		load_plan_cost(l->plan, &cost);
+		quota_plan(l->quota, &cost);
 	} else {
 		loadrun_stop(l, &e);
 	}
@@ -258,10 +261,9 @@ importjob_round(struct importjob *j, int round)
 		return;
 	j->round = round;
 	j->attempt = 0;
-	/* What a run before this one left may have been changed since: calls
-	 * look at that (loadjournal.h).  Its job is another matter. */
+	/* Its own job is another matter. */
 	j->careful =
-	    l->journal && loadjournal_since(l->journal) && !l->overwrite &&
+	    import_is_careful(l) &&
 	    (job_round(j->job) < number(j) ||
 		(job_round(j->job) < number(j) + ATTEMPTS && !*job_id(j->job)));
 	import_choose(j);
@@ -269,7 +271,12 @@ importjob_round(struct importjob *j, int round)
 	if (j->sent && l->stop == DONE) {
 		j->unjoined = 0;
 		progress_end();
+		quota_follow(l->quota, false,
+		    round == 0 && l->by_jobs.lines[1]
+			? via_job_seconds(l->by_jobs.lines[1])
+			: 0);
 		carry(j);
+		quota_follow(l->quota, true, 0);
 		progress_begin("records", (long)l->ledger->count - l->rejected);
 		progress_add(l->applied + l->equal + l->failed);
 		import_look(j, false);
@@ -369,17 +376,26 @@ out:
  */
 
 bool
-importjob_wanted(const struct loadrun *l)
+importjob_wanted(struct loadrun *l)
 {
 	struct via_work work = { .rest = "bulk" };
+	struct import_cost *cost = &l->by_jobs;
+	long todo = 0;
 
 	if (l->journal && loadjournal_complete(l->journal))
 		return false;
 	for (uint32_t i = 0; i < l->ledger->count; i++)
-		work.lines += ledger_at(l->ledger, i)->state == LEDGER_TODO;
+		todo += ledger_at(l->ledger, i)->state == LEDGER_TODO;
+	if (!todo || (via_is_told() && !via_told_job()))
+		return false;
 	load_plan_cost(l->plan, &work.cost);
-	return work.lines &&
-	       via_choose(l->quota, hub_name(l->hub), &work) == VIA_JOB;
+	import_count_all(l, via_may_choose_job(l->quota, &work.cost), cost);
+	for (int round = 0; round < ROUNDS; round++) {
+		work.lines += cost->lines[round];
+		work.jobs += cost->lines[round] > 0;
+	}
+	work.beside = cost->calls;
+	return via_choose(l->quota, hub_name(l->hub), &work) == VIA_JOB;
 }
 
 struct importjob *
@@ -427,6 +443,7 @@ importjob_plan(struct loadrun *l, struct buf *into)
 {
 	struct importjob j = { .l = l, .unmade = true };
 	struct ledger *g = l->ledger;
+	long managed = 0;
 
 	if (!l->by_job)
 		return;
@@ -444,10 +461,17 @@ importjob_plan(struct loadrun *l, struct buf *into)
 
 			if (!(e->flags & SENT))
 				continue;
+			managed +=
+			    step == LOAD_MODULES && e->flags & LOAD_IS_MANAGED;
 			ledger_edit(g, i)->state = load_later(l->plan, i, step)
 						       ? LEDGER_HELD
 						       : LEDGER_APPLIED;
 		}
 		import_forget(&j);
 	}
+	if (managed)
+		buf_printf(into,
+		    "{\"step\":\"look at modules with managedBy\","
+		    "\"records\":%ld,\"calls\":%ld}\n",
+		    managed, managed);
 }

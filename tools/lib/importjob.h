@@ -22,12 +22,11 @@
 
 #include "loadrun.h"
 
-enum { IMPORTJOB_ROUNDS = 2 };
-
 struct importjob;
 
-/* As --via says, or its arithmetic, which is told: for l->by_job. */
-bool importjob_wanted(const struct loadrun *l);
+/* As --via says, or its arithmetic, which is told: for l->by_job.  Makes
+ * l->by_jobs. */
+bool importjob_wanted(struct loadrun *l);
 /* NULL: not l->by_job; or l->stop is set, since there is no container, or
  * another import is under way. */
 struct importjob *importjob_open(struct loadrun *l);

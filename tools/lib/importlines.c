@@ -150,6 +150,14 @@ import_record(
 	return 0;
 }
 
+/* What a run before this one left may have been changed since: calls look at
+ * that (loadjournal.h). */
+bool
+import_is_careful(const struct loadrun *l)
+{
+	return l->journal && loadjournal_since(l->journal) && !l->overwrite;
+}
+
 /* Marks what goes into this round's file. */
 void
 import_choose(struct importjob *j)
@@ -268,4 +276,92 @@ import_read(struct importjob *j, const char *name, struct err *e)
 		of->flags &= ~(uint32_t)PROBE;
 	}
 	return 0;
+}
+
+/* -- how much ------------------------------------------------------------- */
+
+/* One step of one record: a line of a job, or a call.  rec NULL: not read. */
+static void
+count_step(struct importjob *j, uint32_t i, const struct record *rec,
+    struct import_cost *cost)
+{
+	struct load_plan *p = j->l->plan;
+	const struct ledger_entry *e = ledger_at(j->l->ledger, i);
+	enum load_step step = import_step(j, e);
+	enum record_mode mode;
+
+	if (rec && !line_mode(j, rec, step, load_form(p, i, step), &mode)) {
+		load_cost_call(p, i, step, &cost->calls);
+		return;
+	}
+	cost->lines[j->round]++;
+	if (step == LOAD_MODULES && e->flags & LOAD_IS_MANAGED)
+		load_cost_look(&cost->calls);
+}
+
+/* A device below another waits for its scope, and a module for its device. */
+static int
+first_round(struct ledger *g, const struct ledger_entry *e)
+{
+	if (load_deletes(e))
+		return 0;
+	if (e->flags & LOAD_IS_MODULE && e->device != LEDGER_NONE)
+		e = ledger_at(g, e->device);
+	return e->parent != LEDGER_NONE &&
+	       !(e->flags & (LOAD_IS_EDGE | LOAD_LOCKED));
+}
+
+static void
+count_one(struct importjob *j, uint32_t i, const struct record *rec,
+    struct import_cost *cost)
+{
+	struct ledger *g = j->l->ledger;
+	const struct ledger_entry *e = ledger_at(g, i);
+	bool twice = e->flags & LOAD_LOCKED ||
+		     (e->flags & LOAD_IS_EDGE && e->parent != LEDGER_NONE);
+
+	if (e->flags & LOAD_IS_SYSTEM && !load_deletes(e)) {
+		load_cost_call(j->l->plan, i, LOAD_SYSTEM, &cost->calls);
+		return;
+	}
+	if (e->state == LEDGER_TODO) {
+		j->round = first_round(g, e);
+		count_step(j, i, rec, cost);
+	}
+	j->round = 1;
+	if (twice)
+		count_step(j, i, rec, cost);
+}
+
+void
+import_count_all(const struct loadrun *l, bool read, struct import_cost *cost)
+{
+	struct loadrun copy = *l;
+	struct importjob j = { .l = &copy, .careful = import_is_careful(l) };
+	struct buf line = BUF_INIT;
+	struct record rec = { 0 };
+
+	*cost = (struct import_cost){ 0 };
+	load_cost_scopes(l->plan, &cost->calls);
+	for (uint32_t i = 0; i < l->ledger->count; i++) {
+		enum ledger_state state =
+		    (enum ledger_state)ledger_at(l->ledger, i)->state;
+
+		if (state == LEDGER_LOOK)
+			load_cost_look(&cost->calls);
+		if (state != LEDGER_TODO && state != LEDGER_HELD)
+			continue;
+		if (read && import_record(&j, i, &line, &rec))
+			break;
+		count_one(&j, i, read ? &rec : NULL, cost);
+	}
+	record_free(&rec);
+	buf_wipe(&line);
+	for (int round = 0; round < IMPORTJOB_ROUNDS; round++) {
+		uint32_t said = (uint32_t)cost->lines[round];
+		uint32_t n = said ? import_probes(said) : 0;
+
+		cost->calls.of[HUB_IDENTITY] += n < said ? n : said;
+		cost->calls.of[HUB_TWIN_READ] += n < said ? n : said;
+	}
 }

@@ -22,6 +22,15 @@ _Static_assert(((SENT | MANY | VAGUE | PROBE) & LOAD_FLAGS) == 0,
 
 enum { FEW = 1000 }; /* so many doubtful ones are looked at one by one */
 
+/* Of so many that a job says it applied, so many are looked at. */
+static inline uint32_t
+import_probes(uint32_t said)
+{
+	uint32_t want = said / 20 + 10;
+
+	return want > 100 ? 100 : want;
+}
+
 struct importjob {
 	struct loadrun *l;
 	struct storage *storage;
@@ -52,6 +61,12 @@ bool import_is_hasty(struct ledger *g, const struct ledger_entry *e);
 /* -1: ledger_changed(), and nothing is read. */
 int import_record(
     struct importjob *j, uint32_t i, struct buf *line, struct record *rec);
+/* Is nothing that is there to be written over? */
+bool import_is_careful(const struct loadrun *l);
+/* How much of all that is to be done goes into files, and what is left to
+ * calls.  read: of each record it is known, which takes time. */
+void import_count_all(
+    const struct loadrun *l, bool read, struct import_cost *cost);
 /* Marks what goes into this round's file: SENT, and j->sent of them. */
 void import_choose(struct importjob *j);
 /* The file, piece by piece. */

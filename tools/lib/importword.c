@@ -9,7 +9,6 @@
 #include "converge.h"
 
 enum {
-	PROBES = 100,   /* of those that a job says it applied, at most */
 	UNJOINED = 100, /* errors without a record, kept to be told */
 };
 
@@ -258,12 +257,9 @@ static long
 probe(struct importjob *j, uint32_t said)
 {
 	struct ledger *g = j->l->ledger;
-	uint32_t want = said / 20 + 10, gap, n = 0;
+	uint32_t gap = said / import_probes(said) + 1, n = 0;
 	long wrong = j->l->wrote + j->l->failed;
 
-	if (want > PROBES)
-		want = PROBES;
-	gap = said / want + 1;
 	j->probes = 0;
 	for (uint32_t i = 0; i < g->count; i++) {
 		if (!can_probe(j, i) || n++ % gap)

@@ -735,14 +735,37 @@ cost_first(const struct load_plan *p, uint32_t i, struct quota_cost *cost)
 }
 
 void
+load_cost_call(const struct load_plan *p, uint32_t i, enum load_step step,
+    struct quota_cost *cost)
+{
+	if (step == LOAD_PARENTS || step == LOAD_CLOSE)
+		cost_single(cost, true, step == LOAD_CLOSE);
+	else
+		cost_first(p, i, cost);
+}
+
+void
+load_cost_look(struct quota_cost *cost)
+{
+	cost_single(cost, true, false);
+	cost->of[HUB_TWIN_READ]++; /* which has come with the record */
+}
+
+void
+load_cost_scopes(struct load_plan *p, struct quota_cost *cost)
+{
+	want_parents(p);
+	for (uint32_t i = 0; i < p->count; i++)
+		cost->of[HUB_IDENTITY] += is_asked_for(&p->parent[i]);
+}
+
+void
 load_plan_cost(struct load_plan *p, struct quota_cost *cost)
 {
 	struct ledger *l = p->ledger;
 
 	*cost = (struct quota_cost){ { 0 } };
-	want_parents(p);
-	for (uint32_t i = 0; i < p->count; i++)
-		cost->of[HUB_IDENTITY] += is_asked_for(&p->parent[i]);
+	load_cost_scopes(p, cost);
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct ledger_entry *e = ledger_at(l, i);
 		bool locked = e->flags & LOAD_LOCKED;

@@ -112,6 +112,12 @@ double load_plan_text(struct load_plan *p, struct buf *into);
  * doubt and failures make necessary are not foreseen. */
 struct quota_cost;
 void load_plan_cost(struct load_plan *p, struct quota_cost *cost);
+/* The same of pieces, added to *cost: a record in one step, one that is looked
+ * at, and the scopes of parents. */
+void load_cost_call(const struct load_plan *p, uint32_t entry,
+    enum load_step step, struct quota_cost *cost);
+void load_cost_look(struct quota_cost *cost);
+void load_cost_scopes(struct load_plan *p, struct quota_cost *cost);
 /* Asks the hub for the scopes of all parents.  One that is not there has none.
  */
 int load_read_scopes(

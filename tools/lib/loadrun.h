@@ -11,6 +11,14 @@
 #include "out.h"
 #include "quota.h"
 
+enum { IMPORTJOB_ROUNDS = 2 };
+
+/* What jobs do, and what they leave to calls, as far as it is foreseen. */
+struct import_cost {
+	long lines[IMPORTJOB_ROUNDS];
+	struct quota_cost calls;
+};
+
 struct loadrun {
 	/* The caller's. */
 	struct hub *hub;
@@ -19,11 +27,12 @@ struct loadrun {
 	struct pace *pace;   /* of identity operations; NULL: the hub's */
 	struct ledger *ledger;
 	struct load_plan *plan;
-	struct out *out; /* of outcomes */
-	bool all;        /* those too of records that were applied */
-	bool dry_run;    /* nothing is sent */
-	bool by_job;     /* see importjob.h; then also, or NULL: */
-	struct configurations *configurations;
+	struct out *out;            /* of outcomes */
+	bool all;                   /* those too of records that were applied */
+	bool dry_run;               /* nothing is sent */
+	bool by_job;                /* see importjob.h; then also: */
+	struct import_cost by_jobs; /* how much; */
+	struct configurations *configurations; /* or NULL */
 	const char *rejects; /* a file for what was not applied, or NULL */
 	struct loadjournal *journal; /* of what is done, started; or NULL */
 	bool overwrite; /* what changed since the journal began, too */

@@ -17,6 +17,7 @@ static double throttled, began, shown;
 static double takes, passed; /* of a clock */
 static bool is_clock;
 static char word[32];
+static double beyond; /* seconds that come after it */
 static double (*expected)(void *ctx);
 static void *expected_ctx;
 
@@ -42,7 +43,8 @@ time_left(double rate)
 
 	if (s >= 0)
 		return s;
-	return total > done && rate > 0 ? (double)(total - done) / rate : 0;
+	return total > done && rate > 0 ? (double)(total - done) / rate + beyond
+					: 0;
 }
 
 /* "3:07"; malloc is too much for it. */
@@ -175,6 +177,12 @@ progress_expect(double (*left)(void *ctx), void *ctx)
 {
 	expected = left;
 	expected_ctx = ctx;
+}
+
+void
+progress_beyond(double seconds)
+{
+	beyond = seconds;
 }
 
 void

@@ -25,6 +25,9 @@ void progress_clock(const char *state);
  * 0: nobody); NULL: nobody does.  ctx is borrowed. */
 void progress_expect(double (*left)(void *ctx), void *ctx);
 
+/* So many seconds more, for what comes after this step and the next ones. */
+void progress_beyond(double seconds);
+
 /* count more are done. */
 void progress_add(long count);
 

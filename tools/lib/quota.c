@@ -316,8 +316,8 @@ left(void *ctx)
 	return s;
 }
 
-void
-quota_plan(struct quota *q, const struct quota_cost *cost)
+static void
+plan(struct quota *q, const char *what, const struct quota_cost *cost)
 {
 	struct buf b = BUF_INIT;
 
@@ -326,7 +326,7 @@ quota_plan(struct quota *q, const struct quota_cost *cost)
 	quota_duration(quota_seconds(q, cost), &b);
 	buf_text(&b, " at ");
 	quota_text(q, &b);
-	note("'%s': %s%s", hub_name(q->hub), b.at,
+	note("'%s': %s%s%s", hub_name(q->hub), what, b.at,
 	    q->wish.off ? " (HUBPIPE_PACE=off: not waited for)" : "");
 	buf_free(&b);
 	q->plan = *cost;
@@ -335,6 +335,25 @@ quota_plan(struct quota *q, const struct quota_cost *cost)
 		q->plan.of[k] += pace_passed(q->pace[k]);
 	q->planned = true;
 	progress_expect(left, q);
+}
+
+void
+quota_plan(struct quota *q, const struct quota_cost *cost)
+{
+	plan(q, "", cost);
+}
+
+void
+quota_plan_beside(struct quota *q, const struct quota_cost *cost)
+{
+	plan(q, "beside the job: ", cost);
+}
+
+void
+quota_follow(struct quota *q, bool follow, double more)
+{
+	progress_expect(follow ? left : NULL, q);
+	progress_beyond(follow ? 0 : fmax(left(q), 0) + more);
 }
 
 void

@@ -49,6 +49,11 @@ void quota_duration(double seconds, struct buf *into);
  * follows from what is left of it and from the rates as they are.
  */
 void quota_plan(struct quota *q, const struct quota_cost *cost);
+/* The same of what a job leaves to calls: "beside the job: ...". */
+void quota_plan_beside(struct quota *q, const struct quota_cost *cost);
+/* Who counts something else meanwhile: false.  Then what is left of the plan
+ * only comes on top of it, with so many seconds more. */
+void quota_follow(struct quota *q, bool follow, double more);
 /* The work turned out to need more, or less. */
 void quota_more(struct quota *q, enum hub_kind kind, double operations);
 

@@ -31,30 +31,47 @@ via_told_job(void)
 }
 
 /* A million take about four hours, half of them two (CONTRACT 16.1). */
-static double
-job_seconds(long lines)
+double
+via_job_seconds(long lines)
 {
 	return START_SECONDS + (double)(lines > 0 ? lines : 0) * 4 * 3600 / 1e6;
 }
 
-/* "bulk: about 6.9 days at S1 x1; job: about 4 h". */
+bool
+via_may_choose_job(struct quota *q, const struct quota_cost *rest)
+{
+	return via_told_job() || (!via_is_told() && storage_configured() &&
+				     quota_seconds(q, rest) > WORTH_SECONDS);
+}
+
+/* "bulk: about 6.9 days at S1 x1; job: about 4 h, about 12 min of it for calls
+ * beside it". */
 static void
 arithmetic(struct quota *q, const struct via_work *work, double rest,
     double job, struct buf *text)
 {
+	double beside = quota_seconds(q, &work->beside);
+
 	buf_printf(text, "%s: ", work->rest);
 	quota_duration(rest, text);
 	buf_text(text, " at ");
 	quota_text(q, text);
 	buf_text(text, "; job: ");
 	quota_duration(job, text);
+	if (beside < 60)
+		return;
+	buf_text(text, ", ");
+	quota_duration(beside, text);
+	buf_text(text, " of it for calls beside it");
 }
 
 enum via
 via_choose(struct quota *q, const char *hub, const struct via_work *work)
 {
 	double rest = quota_seconds(q, &work->cost),
-	       job = job_seconds(work->lines);
+	       job = via_job_seconds(work->lines) +
+		     (work->jobs > 1 ? work->jobs - 1 : 0) * START_SECONDS +
+		     quota_seconds(q, &work->beside);
 	bool worth = rest > WORTH_SECONDS && rest > 2 * job;
 	const char *why, *since = "";
 	enum via via = VIA_REST;

@@ -17,11 +17,18 @@ enum via { VIA_REST, VIA_JOB };
 
 struct via_work {
 	const char *rest; /* what single calls are called: "bulk", "calls" */
-	long lines;       /* identities, modules counted; -1: nobody knows */
-	struct quota_cost cost; /* by single calls */
-	const char *never;      /* why a job cannot do it, or NULL */
+	long lines;       /* of all jobs, modules counted; -1: nobody knows */
+	int jobs;         /* how many are needed; 0: one */
+	struct quota_cost cost;   /* by single calls */
+	struct quota_cost beside; /* single calls that a job leaves to do */
+	const char *never;        /* why a job cannot do it, or NULL */
 };
 
+/* May a job be chosen, where calls cost that?  Then it is worth while to find
+ * out what it leaves. */
+bool via_may_choose_job(struct quota *q, const struct quota_cost *rest);
+/* A job of so many lines. */
+double via_job_seconds(long lines);
 /* Dies (usage) where --via=job cannot be: no storage, or work->never. */
 enum via via_choose(
     struct quota *q, const char *hub, const struct via_work *work);
