@@ -13,10 +13,11 @@
 enum {
 	WRITE_AT = 1 << 16,
 	READ_AHEAD = 1 << 17,
-	PER_PAGE = 64, /* entries */
+	PER_PAGE = 128, /* entries */
 	KEY_BYTES = 16,
-	IN_MEMORY = 128, /* pages: far more than hands out pointers at a time */
+	IN_MEMORY = 64, /* pages: far more than hands out pointers at a time */
 	ABSENT = IN_MEMORY,
+	FIRST_SLOTS = 1 << 18, /* memory is taken where one is filled */
 };
 
 /* Those in memory are a ring by age, so that the oldest makes room. */
@@ -415,7 +416,7 @@ grow(struct ledger *l)
 {
 	uint32_t mask, i;
 
-	l->slots = l->slots ? l->slots * 2 : 4096;
+	l->slots = l->slots ? l->slots * 2 : FIRST_SLOTS;
 	while (l->slots < l->count + l->count / 2 + 1)
 		l->slots *= 2;
 	mask = l->slots - 1;

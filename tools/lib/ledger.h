@@ -38,7 +38,7 @@ struct ledger_entry {
 	uint32_t parent; /* the caller's number for the parent, or NONE */
 	uint8_t mode, state;
 	struct entry_cuts cuts; /* for load_bulk_mode(), if kept */
-	uint32_t flags; /* the caller's */
+	uint32_t flags;         /* the caller's */
 };
 
 struct ledger_page;
@@ -71,7 +71,7 @@ void ledger_borrow(struct ledger *l, int fd);
 int ledger_changed(const struct ledger *l, struct err *e);
 /*
  * An entry, to be read or to be changed.  The pointer is good until the
- * hundredth call after it of any function here: never keep one while something
+ * fiftieth call after it of any function here: never keep one while something
  * waits for an answer; get it again by its number.
  */
 const struct ledger_entry *ledger_at(struct ledger *l, uint32_t index);
