@@ -103,11 +103,10 @@ say_cost(struct loadrun *l)
 {
 	struct quota_cost cost;
 
-	l->by_job = importjob_wanted(l);
+	load_plan_cost(l->plan, &cost);
+	l->by_job = importjob_wanted(l, &cost);
 	l->configurations = configured;
-	if (!l->by_job)
-		load_plan_cost(l->plan, &cost);
-	else
+	if (l->by_job)
 		cost = l->by_jobs.calls;
 	/* To be read, and then written or left. */
 	if (configured)
@@ -239,6 +238,8 @@ read_all(struct loadrun *l, const char *operand)
 	if (!l->plan || load_check(l->plan, &rules, l->hub, operand, &e))
 		die_err(&e);
 	start_journal(l);
+	if (!load_has_step(l->plan, LOAD_DELETE_DEVICES))
+		return;
 	undo_prepare(&(struct undo_work){ .hub = l->hub,
 	    .http = l->http,
 	    .quota = l->quota,

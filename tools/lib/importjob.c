@@ -375,20 +375,25 @@ out:
 /* -- before and after ---------------------------------------------------------
  */
 
-bool
-importjob_wanted(struct loadrun *l)
+static bool
+has_todo(struct ledger *g)
 {
-	struct via_work work = { .rest = "bulk" };
+	for (uint32_t i = 0; i < g->count; i++)
+		if (ledger_at(g, i)->state == LEDGER_TODO)
+			return true;
+	return false;
+}
+
+bool
+importjob_wanted(struct loadrun *l, const struct quota_cost *calls)
+{
+	struct via_work work = { .rest = "bulk", .cost = *calls };
 	struct import_cost *cost = &l->by_jobs;
-	long todo = 0;
 
 	if (l->journal && loadjournal_complete(l->journal))
 		return false;
-	for (uint32_t i = 0; i < l->ledger->count; i++)
-		todo += ledger_at(l->ledger, i)->state == LEDGER_TODO;
-	if (!todo || (via_is_told() && !via_told_job()))
+	if (!has_todo(l->ledger) || (via_is_told() && !via_told_job()))
 		return false;
-	load_plan_cost(l->plan, &work.cost);
 	import_count_all(l, via_may_choose_job(l->quota, &work.cost), cost);
 	for (int round = 0; round < ROUNDS; round++) {
 		work.lines += cost->lines[round];

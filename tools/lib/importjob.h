@@ -25,8 +25,8 @@
 struct importjob;
 
 /* As --via says, or its arithmetic, which is told: for l->by_job.  Makes
- * l->by_jobs. */
-bool importjob_wanted(struct loadrun *l);
+ * l->by_jobs.  calls: what it costs without a job. */
+bool importjob_wanted(struct loadrun *l, const struct quota_cost *calls);
 /* NULL: not l->by_job; or l->stop is set, since there is no container, or
  * another import is under way. */
 struct importjob *importjob_open(struct loadrun *l);
