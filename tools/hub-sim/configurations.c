@@ -616,8 +616,7 @@ deployed_modules(
 	for (each_begin(&e, modules); each_next(&e);) {
 		char name[136];
 
-		(void)snprintf(
-		    name, sizeof name, "%.*s", (int)e.name.len, e.name.at);
+		span_copy(e.name, name, sizeof name);
 		if (deployed_module(v, id, name, f))
 			return -1;
 	}
@@ -651,8 +650,7 @@ apply_body(struct visit *v, const char *id, struct span body, struct refusal *f)
 	for (each_begin(&e, modules); each_next(&e);) {
 		char name[136];
 
-		(void)snprintf(
-		    name, sizeof name, "%.*s", (int)e.name.len, e.name.at);
+		span_copy(e.name, name, sizeof name);
 		if (deployed_module(v, id, name, f) ||
 		    apply_to(v, id, name, e.value, f))
 			return -1;

@@ -354,7 +354,6 @@ history_find(const struct asked *t)
 	    "SELECT started, over, state, operation, body FROM deployment"
 	    " WHERE grp = ? AND key = ?");
 	struct record rec = { .body = jv_null() };
-	struct span text;
 
 	history_bind(q, t);
 	if (sim_step(t->s, q) != SQLITE_ROW)
@@ -362,12 +361,8 @@ history_find(const struct asked *t)
 	rec.there = true;
 	rec.started = sqlite3_column_int64(q, 0);
 	rec.over = sqlite3_column_int64(q, 1);
-	text = sim_column(q, 2);
-	(void)snprintf(
-	    rec.state, sizeof rec.state, "%.*s", (int)text.len, text.at);
-	text = sim_column(q, 3);
-	(void)snprintf(rec.operation, sizeof rec.operation, "%.*s",
-	    (int)text.len, text.at);
+	span_copy(sim_column(q, 2), rec.state, sizeof rec.state);
+	span_copy(sim_column(q, 3), rec.operation, sizeof rec.operation);
 	rec.body = arm_column(q, 4);
 	return rec;
 }

@@ -124,8 +124,7 @@ device_brief(struct visit *v, const char *id, struct brief *brief)
 		return false;
 	brief->disabled = sqlite3_column_int(q, 0);
 	brief->edge = sqlite3_column_int(q, 1);
-	(void)snprintf(brief->scope, sizeof brief->scope, "%.*s",
-	    (int)sim_column(q, 2).len, sim_column(q, 2).at);
+	span_copy(sim_column(q, 2), brief->scope, sizeof brief->scope);
 	return true;
 }
 

@@ -606,12 +606,8 @@ list_active(struct sim *s, struct active list[MAX_AT_ONCE])
 
 	(void)sqlite3_bind_int(q, 1, MAX_AT_ONCE);
 	while (sim_step(s, q) == SQLITE_ROW && n < MAX_AT_ONCE) {
-		struct span id = sim_column(q, 0), hub = sim_column(q, 1);
-
-		(void)snprintf(
-		    list[n].id, sizeof list[n].id, "%.*s", (int)id.len, id.at);
-		(void)snprintf(list[n].hub, sizeof list[n].hub, "%.*s",
-		    (int)hub.len, hub.at);
+		span_copy(sim_column(q, 0), list[n].id, sizeof list[n].id);
+		span_copy(sim_column(q, 1), list[n].hub, sizeof list[n].hub);
 		n++;
 	}
 	return n;

@@ -152,9 +152,7 @@ number_of(struct span json)
 {
 	char text[400];
 
-	(void)snprintf(text, sizeof text, "%.*s",
-	    json.len < sizeof text ? (int)json.len : (int)sizeof text - 1,
-	    json.at);
+	span_copy(json, text, sizeof text);
 	return strtod(text, NULL);
 }
 
@@ -691,10 +689,8 @@ answer_rows(struct run *r)
 		if (!answer_one(r, &s))
 			break;
 		r->seq = row.seq;
-		(void)snprintf(
-		    r->id, sizeof r->id, "%.*s", (int)row.id.len, row.id.at);
-		(void)snprintf(r->module, sizeof r->module, "%.*s",
-		    (int)row.module.len, row.module.at);
+		span_copy(row.id, r->id, sizeof r->id);
+		span_copy(row.module, r->module, sizeof r->module);
 	}
 	subject_free(&s);
 }
@@ -724,8 +720,7 @@ answer_ghosts(struct run *r)
 			continue;
 		if (!answer_one(r, &s))
 			break;
-		(void)snprintf(r->id, sizeof r->id, "%.*s",
-		    (int)sim_column(q, 0).len, sim_column(q, 0).at);
+		span_copy(sim_column(q, 0), r->id, sizeof r->id);
 		r->ghosts = true;
 	}
 	subject_free(&s);
@@ -745,10 +740,8 @@ answer_jobs(struct run *r)
 			continue;
 		if (!answer_one(r, &s))
 			break;
-		(void)snprintf(r->id, sizeof r->id, "%.*s",
-		    (int)sim_column(q, 0).len, sim_column(q, 0).at);
-		(void)snprintf(r->module, sizeof r->module, "%.*s",
-		    (int)sim_column(q, 1).len, sim_column(q, 1).at);
+		span_copy(sim_column(q, 0), r->id, sizeof r->id);
+		span_copy(sim_column(q, 1), r->module, sizeof r->module);
 	}
 	subject_free(&s);
 }

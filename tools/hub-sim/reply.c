@@ -99,18 +99,6 @@ sim_http_time(int64_t ms, char out[32])
 	    (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100);
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* A percent sign that is not followed by two digits stands for itself; %00
  * cannot be carried by C text and stays as it is spelt. */
 static char *

@@ -160,7 +160,7 @@ good_keep(struct visit *v, struct span token, const char *resource,
 	struct span se = part(token, "se");
 	char expiry[24];
 
-	(void)snprintf(expiry, sizeof expiry, "%.*s", (int)se.len, se.at);
+	span_copy(se, expiry, sizeof expiry);
 	free(g->token);
 	free(g->resource);
 	g->token = span_dup(token);

@@ -41,17 +41,11 @@ plan_free(struct plan *p)
 }
 
 static void
-copy(char *into, size_t size, struct span from)
-{
-	(void)snprintf(into, size, "%.*s", (int)from.len, from.at);
-}
-
-static void
 plan_read(sqlite3_stmt *q, struct plan *p)
 {
-	copy(p->hub, sizeof p->hub, sim_column(q, 0));
-	copy(p->id, sizeof p->id, sim_column(q, 1));
-	copy(p->type, sizeof p->type, sim_column(q, 2));
+	span_copy(sim_column(q, 0), p->hub, sizeof p->hub);
+	span_copy(sim_column(q, 1), p->id, sizeof p->id);
+	span_copy(sim_column(q, 2), p->type, sizeof p->type);
 	p->status = (enum job_status)sqlite3_column_int(q, 3);
 	p->created = sqlite3_column_int64(q, 4);
 	p->start = sqlite3_column_int64(q, 5);
@@ -347,8 +341,8 @@ create(struct visit *v, const char *id, struct refusal *f)
 		(void)refuse(f, ARGUMENT_INVALID, "This is no job");
 		goto out;
 	}
-	copy(p.hub, sizeof p.hub, span_of(v->hub.name));
-	copy(p.id, sizeof p.id, span_of(id));
+	span_copy(span_of(v->hub.name), p.hub, sizeof p.hub);
+	span_copy(span_of(id), p.id, sizeof p.id);
 	if (read_plan(v, body.text, &p, f))
 		goto out;
 	if (plan_load(v->s, v->hub.name, id, &old)) {
@@ -634,7 +628,7 @@ do_devices(struct visit *v, struct plan *p)
 	sim_bind(q, 2, p->id);
 	(void)sqlite3_bind_int(q, 3, most ? (int)most : 1);
 	while (sim_step(v->s, q) == SQLITE_ROW)
-		copy(devices[n++], sizeof *devices, sim_column(q, 0));
+		span_copy(sim_column(q, 0), devices[n++], sizeof *devices);
 	if (n && !most)
 		return wait;
 	for (int i = 0; i < n; i++)

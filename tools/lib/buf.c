@@ -160,3 +160,13 @@ span_dup(struct span s)
 {
 	return xstrndup(s.at, s.len);
 }
+
+void
+span_copy(struct span s, char *into, size_t size)
+{
+	size_t n = s.len < size ? s.len : size - 1;
+
+	if (n)
+		memcpy(into, s.at, n);
+	into[n] = '\0';
+}

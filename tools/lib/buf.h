@@ -63,5 +63,20 @@ span_is(struct span s, const char *text)
 }
 
 char *span_dup(struct span s); /* malloc'd, terminated */
+/* Terminated, and cut where it does not fit. */
+void span_copy(struct span s, char *into, size_t size);
+
+/* Of a hexadecimal digit; -1: it is none. */
+static inline int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
 
 #endif

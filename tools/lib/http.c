@@ -488,7 +488,7 @@ give_up(struct http *h, struct item *it)
 	struct span host = host_of(it->r.url);
 	char name[256];
 
-	(void)snprintf(name, sizeof name, "%.*s", (int)host.len, host.at);
+	span_copy(host, name, sizeof name);
 	it->reply.status = 429;
 	(void)err_set(&it->reply.err, REMOTE_RETRY, name,
 	    "throttled for longer than the %g s that --retry-max-time allows "
@@ -854,7 +854,7 @@ read_answer(struct http *h, struct item *it, bool *sure, bool *hope)
 	const char *half = NULL;
 	long status = 0;
 
-	(void)snprintf(name, sizeof name, "%.*s", (int)host.len, host.at);
+	span_copy(host, name, sizeof name);
 	*sure = *hope = true;
 	if (it->result == CURLE_OK) {
 		(void)curl_easy_getinfo(

@@ -105,18 +105,6 @@ skip_plain(const char *p, const char *end)
 	return p;
 }
 
-static int
-hex_value(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static const char *
 scan_escape(struct scan *s, const char *p)
 {
