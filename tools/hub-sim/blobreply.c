@@ -197,40 +197,35 @@ blob_no_blob(struct blob_visit *v)
 	blob_fail(v, 404, "BlobNotFound", "The specified blob does not exist.");
 }
 
+/* One element more at the end of the error. */
+static void
+add_element(struct blob_visit *v, const char *name, const char *value)
+{
+	if (v->r->body.len && value) {
+		v->r->body.len -= strlen("</Error>");
+		blob_xml(&v->r->body, name, value);
+		buf_text(&v->r->body, "</Error>");
+	}
+}
+
 void
 blob_bad_header(struct blob_visit *v, const char *name, const char *value)
 {
-	struct buf more = BUF_INIT;
-
 	blob_fail_with(v, 400, "InvalidHeaderValue",
 	    "The value for one of the HTTP headers is not in the correct "
 	    "format.",
 	    "HeaderName", name);
-	if (v->r->body.len && value) { /* and one element more */
-		v->r->body.len -= strlen("</Error>");
-		blob_xml(&more, "HeaderValue", value);
-		buf_span(&v->r->body, buf_peek(&more));
-		buf_text(&v->r->body, "</Error>");
-	}
-	buf_free(&more);
+	add_element(v, "HeaderValue", value);
 }
 
 void
 blob_bad_query(struct blob_visit *v, const char *name, const char *value)
 {
-	struct buf more = BUF_INIT;
-
 	blob_fail_with(v, 400, "InvalidQueryParameterValue",
 	    "Value for one of the query parameters specified in the request "
 	    "URI is invalid.",
 	    "QueryParameterName", name);
-	if (v->r->body.len && value) {
-		v->r->body.len -= strlen("</Error>");
-		blob_xml(&more, "QueryParameterValue", value);
-		buf_span(&v->r->body, buf_peek(&more));
-		buf_text(&v->r->body, "</Error>");
-	}
-	buf_free(&more);
+	add_element(v, "QueryParameterValue", value);
 }
 
 bool

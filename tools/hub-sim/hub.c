@@ -81,15 +81,11 @@ hub_forget(struct sim *s, const char *name)
 		"DELETE FROM hub WHERE name = ?",
 		"DELETE FROM policy WHERE hub = ?",
 		"DELETE FROM secret WHERE hub = ?",
+		NULL,
 	};
 	char *key = arm_lower(name);
 
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-		sqlite3_stmt *q = sim_sql(s, texts[i]);
-
-		sim_bind(q, 1, key);
-		(void)sim_step(s, q);
-	}
+	sim_of_hub(s, texts, key);
 	registry_forget(s, key);
 	failover_forget(s, key);
 	free(key);

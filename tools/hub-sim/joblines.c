@@ -229,31 +229,25 @@ rename_members(
 	buf_char(out, '}');
 }
 
-static void
-flatten(struct buf *out, size_t from)
-{
-	for (; from < out->len; from++)
-		if (out->at[from] == '\n' || out->at[from] == '\r')
-			out->at[from] = ' ';
-}
-
 void
 configuration_lines(struct visit *v, struct buf *out)
 {
 	struct sim_reply r = { 0 };
 	struct json list = { .count = 0 };
+	struct buf line = BUF_INIT;
 	struct json_fault fault;
 
 	ask_configurations(v, "GET", NULL, NULL, span_of(""), &r);
 	if (r.status == 200 && json_scan(buf_peek(&r.body), &list, &fault) == 0)
 		for (size_t i = 0; i < list.count; i++) {
-			size_t from = out->len;
-
-			rename_members(list.member[i].value, NULL, true, out);
-			flatten(out, from);
+			buf_clear(&line);
+			rename_members(list.member[i].value, NULL, true, &line);
+			buf_one_line(&line);
+			buf_span(out, buf_peek(&line));
 			buf_text(out, line_end());
 		}
 	json_free(&list);
+	buf_free(&line);
 	sim_reply_free(&r);
 }
 
@@ -352,15 +346,21 @@ line_too_long(struct buf *log)
 }
 
 static void
+log_why(struct buf *log, const struct refusal *f)
+{
+	buf_printf(log, "\"errorCode\":%d,\"errorStatus\":", f->number);
+	buf_json(log, f->text, strlen(f->text));
+	buf_char(log, '}');
+}
+
+static void
 log_refusal(struct buf *log, const struct entry *e, const struct refusal *f)
 {
 	buf_char(log, '{');
 	add_text(log, "deviceId", e->id);
 	if (e->has_module && sim_doubt_is("import-error-module", "given"))
 		add_text(log, "moduleId", e->module);
-	buf_printf(log, "\"errorCode\":%d,\"errorStatus\":", f->number);
-	buf_json(log, f->text, strlen(f->text));
-	buf_char(log, '}');
+	log_why(log, f);
 }
 
 /* Tags, desired and reported properties of the line in place of the twin's. */
@@ -398,8 +398,7 @@ static void
 keep_scope(struct entry *e, const struct row *row)
 {
 	if (row->edge && (!e->has_edge || e->edge) && row->scope.at)
-		(void)snprintf(e->scope, sizeof e->scope, "%.*s",
-		    (int)row->scope.len, row->scope.at);
+		span_copy(row->scope, e->scope, sizeof e->scope);
 }
 
 static int
@@ -598,16 +597,13 @@ configuration_apply(struct visit *v, struct span text, struct json *scan,
 	sim_savepoint(v->s);
 	result =
 	    put_configuration(v, id, (enum mode)mode, etag, buf_peek(&body), f);
-	if (result)
-		sim_rollback(v->s);
-	else
-		sim_release(v->s);
 	if (result) {
+		sim_rollback(v->s);
 		buf_char(log, '{');
 		add_text(log, "configurationId", id);
-		buf_printf(log, "\"errorCode\":%d,\"errorStatus\":", f->number);
-		buf_json(log, f->text, strlen(f->text));
-		buf_char(log, '}');
+		log_why(log, f);
+	} else {
+		sim_release(v->s);
 	}
 	buf_free(&body);
 	return result;

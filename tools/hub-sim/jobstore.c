@@ -68,11 +68,10 @@ static void
 read_job(sqlite3_stmt *q, struct job *job)
 {
 	int i = 0;
-	struct span id = sim_column(q, i++), hub = sim_column(q, i++);
 
 	memset(job, 0, sizeof *job);
-	(void)snprintf(job->id, sizeof job->id, "%.*s", (int)id.len, id.at);
-	(void)snprintf(job->hub, sizeof job->hub, "%.*s", (int)hub.len, hub.at);
+	span_copy(sim_column(q, i++), job->id, sizeof job->id);
+	span_copy(sim_column(q, i++), job->hub, sizeof job->hub);
 	job->import = sqlite3_column_int(q, i++);
 	job->exclude_keys = sqlite3_column_int(q, i++);
 	job->configurations = sqlite3_column_int(q, i++);
@@ -170,8 +169,7 @@ job_active(struct sim *s, const char *hub, char id[37])
 	sim_bind(q, 1, hub);
 	if (sim_step(s, q) != SQLITE_ROW)
 		return false;
-	(void)snprintf(
-	    id, 37, "%.*s", (int)sim_column(q, 0).len, sim_column(q, 0).at);
+	span_copy(sim_column(q, 0), id, 37);
 	return true;
 }
 
@@ -204,14 +202,10 @@ jobs_forget(struct sim *s, const char *hub)
 		"DELETE FROM job WHERE hub = ?",
 		"DELETE FROM scheduled WHERE hub = ?",
 		"DELETE FROM scheduled_device WHERE hub = ?",
+		NULL,
 	};
 
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-		sqlite3_stmt *q = sim_sql(s, all[i]);
-
-		sim_bind(q, 1, hub);
-		(void)sim_step(s, q);
-	}
+	sim_of_hub(s, all, hub);
 }
 
 void

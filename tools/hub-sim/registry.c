@@ -465,14 +465,9 @@ registry_forget(struct sim *s, const char *hub)
 {
 	static const char *const all[] = { "DELETE FROM registry WHERE hub = ?",
 		"DELETE FROM ghost WHERE hub = ?",
-		"DELETE FROM configuration WHERE hub = ?" };
+		"DELETE FROM configuration WHERE hub = ?", NULL };
 
-	for (int i = 0; i < 3; i++) {
-		sqlite3_stmt *q = sim_sql(s, all[i]);
-
-		sim_bind(q, 1, hub);
-		(void)sim_step(s, q);
-	}
+	sim_of_hub(s, all, hub);
 	configurations_forget(s, hub);
 	jobs_forget(s, hub);
 }

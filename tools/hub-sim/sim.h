@@ -189,6 +189,8 @@ int64_t sim_until(const struct sim *s, int64_t moment);
  */
 sqlite3_stmt *sim_sql(struct sim *s, const char *text);
 int sim_step(struct sim *s, sqlite3_stmt *stmt);
+/* Each of the statements (NULL ends), whose one parameter is the hub's name. */
+void sim_of_hub(struct sim *s, const char *const *texts, const char *hub);
 /* Each room has one: CREATE TABLE IF NOT EXISTS ...; run at start. */
 extern const char arm_schema[], registry_schema[], deploy_schema[],
     blob_schema[], jobs_schema[];

@@ -399,3 +399,14 @@ sim_bind_span(sqlite3_stmt *stmt, int index, struct span s)
 	(void)sqlite3_bind_text(
 	    stmt, index, s.at, (int)s.len, SQLITE_TRANSIENT);
 }
+
+void
+sim_of_hub(struct sim *s, const char *const *texts, const char *hub)
+{
+	for (; *texts; texts++) {
+		sqlite3_stmt *q = sim_sql(s, *texts);
+
+		sim_bind(q, 1, hub);
+		(void)sim_step(s, q);
+	}
+}

@@ -158,15 +158,11 @@ configurations_forget(struct sim *s, const char *hub)
 		"target_number WHERE hub = ?",
 		"DELETE FROM target_number WHERE hub = ?",
 		"DELETE FROM target_due WHERE hub = ?",
-		"DELETE FROM target_scan WHERE hub = ?"
+		"DELETE FROM target_scan WHERE hub = ?",
+		NULL,
 	};
 
-	for (int i = 0; i < 4; i++) {
-		sqlite3_stmt *q = sim_sql(s, texts[i]);
-
-		sim_bind(q, 1, hub);
-		(void)sim_step(s, q);
-	}
+	sim_of_hub(s, texts, hub);
 	sim_wake(s);
 }
 
@@ -553,7 +549,7 @@ settle_module(struct plan *p, const char *id, struct span name)
 	struct refusal f;
 	int result = 0;
 
-	(void)snprintf(module, sizeof module, "%.*s", (int)name.len, name.at);
+	span_copy(name, module, sizeof module);
 	if (deployed_module(&p->v, id, module, &f) ||
 	    !row_find(&p->v, id, module, &row))
 		return -1;
@@ -579,8 +575,7 @@ settle_edge(struct plan *p, const struct row *device)
 
 	if ((!p->has[KIND_BASE] && !p->has[KIND_LAYER]) || !device->edge)
 		return;
-	(void)snprintf(
-	    id, sizeof id, "%.*s", (int)device->id.len, device->id.at);
+	span_copy(device->id, id, sizeof id);
 	if (choose(p, device, KIND_BASE) && choose_base(p)) {
 		sim_savepoint(p->v.s);
 		for (int i = p->count - 1; result == 0 && i >= 0; i--) {
