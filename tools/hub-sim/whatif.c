@@ -262,26 +262,6 @@ masked(jv value, const char *name)
 	return value;
 }
 
-/* What the template says laid over what is stored. */
-static jv
-laid_over(jv stored, jv given)
-{
-	if (jv_get_kind(stored) != JV_KIND_OBJECT ||
-	    jv_get_kind(given) != JV_KIND_OBJECT) {
-		jv_free(stored);
-		return given;
-	}
-	jv_object_foreach(given, key, item) {
-		jv old = jv_object_get(jv_copy(stored), jv_copy(key));
-
-		stored = jv_object_set(stored, key,
-		    jv_is_valid(old) ? laid_over(old, item)
-				     : (jv_free(old), item));
-	}
-	jv_free(given);
-	return stored;
-}
-
 static jv
 preview(struct plan *p, int i, jv before)
 {
@@ -289,13 +269,14 @@ preview(struct plan *p, int i, jv before)
 	jv body = expr_lower(plan_preview(p, i));
 	const char *last = strrchr(part->name, '/');
 
-	if (!jv_is_valid(body)) {
+	if (jv_get_kind(body) != JV_KIND_OBJECT) {
 		jv_free(body);
 		body = jv_object();
 	}
 	body = masked(body, "");
+	/* What the template says laid over what is stored. */
 	if (jv_get_kind(before) == JV_KIND_OBJECT)
-		return laid_over(before, body);
+		return jv_object_merge_recursive(before, body);
 	jv_free(before);
 	body = jv_put(body, "id", jv_string(part->id));
 	body = jv_put(body, "name", jv_string(last ? last + 1 : part->name));
