@@ -188,14 +188,12 @@ page_offset(uint32_t number)
 	return (uint64_t)number * sizeof(((struct ledger_page *)0)->entry);
 }
 
-/* The page becomes the latest. */
+/* The page, which is not the latest, becomes so. */
 static struct ledger_page *
 promote(struct ledger *l, uint16_t i)
 {
 	struct ledger_page *p = &l->page[i], *first = &l->page[l->first];
 
-	if (i == l->first)
-		return p;
 	l->page[p->newer].older = p->older;
 	l->page[p->older].newer = p->newer;
 	p->older = l->first;
@@ -239,6 +237,8 @@ page_of(struct ledger *l, uint32_t index)
 	if (index >= l->count)
 		bug("entry %u of %u", index, l->count);
 	at = l->where[number];
+	if (at == l->first)
+		return &l->page[at]; /* nearly always */
 	return at == ABSENT ? load_page(l, number, false) : promote(l, at);
 }
 
