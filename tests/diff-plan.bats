@@ -119,6 +119,22 @@ END
     [ "$(jq -c '[.a == .b, .differences]' <<<"$output")" = '[true,{}]' ]
 }
 
+@test "what is compared is never replaced by the plan or the report" {
+    cp a.txt b.txt
+    ln -s b.txt link
+    for option in --plan=a.txt --plan=./a.txt --output=b.txt "-o link"; do
+        # shellcheck disable=SC2086 # an option and its value
+        expect_status 2 registry-diff $option a.txt b.txt
+        has "is compared, and would be replaced"
+    done
+    expect_status 2 registry-diff --plan=p -o p a.txt b.txt
+    has "--plan and -o name the same: 'p'"
+    cmp a.txt b.txt
+    [ "$(wc -l <a.txt)" -gt 60 ]
+    [ ! -e p ]
+    expect_status 0 registry-diff --plan=- - b.txt <a.txt
+}
+
 @test "what a live hub did not list is asked for again, on either side" {
     # The hub makes it new; its query does not show it yet.
     mkdir -p t/bin

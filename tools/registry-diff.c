@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "diffreport.h" /* what is said */
@@ -338,38 +337,35 @@ list_only(struct diff *d, int side)
 	entry_free(&e);
 }
 
-/* HostName of env:NAME; NULL when the operand says it in another way. */
-static const char *
-host_of(const char *operand)
+static void
+check_operand(const char *operand)
 {
-	const char *text = NULL, *host;
+	const char *outputs[] = { output, plan_file };
 
-	if (strncmp(operand, "env:", 4) == 0)
-		text = getenv(operand + 4);
-	host = text ? strcasestr(text, "HostName=") : NULL;
-	return host ? host + 9 : NULL;
+	if (strcasestr(operand, "SharedAccessKey="))
+		usage("a connection string would show in ps: use env:NAME or "
+		      "file:PATH");
+	if (strncmp(operand, "env:", 4) == 0 && !getenv(operand + 4))
+		usage("%s is not set: name what to compare", operand + 4);
+	for (size_t i = 0; i < 2; i++)
+		if (outputs[i] && source_is_file(operand) &&
+		    source_same(outputs[i], operand))
+			usage(
+			    "'%s' is compared, and would be replaced", operand);
 }
 
 /* Comparing a hub with itself says equal, and proves nothing. */
 static void
 check_operands(const char *a, const char *b)
 {
-	const char *x = host_of(a), *y = host_of(b);
-	const char *both[] = { a, b };
-
-	for (size_t i = 0; i < 2; i++)
-		if (strcasestr(both[i], "SharedAccessKey="))
-			usage("a connection string would show in ps: use "
-			      "env:NAME or file:PATH");
-		else if (!strncmp(both[i], "env:", 4) && !getenv(both[i] + 4))
-			usage(
-			    "%s is not set: name what to compare", both[i] + 4);
+	check_operand(a);
+	check_operand(b);
 	if (plan_file && configurations)
 		usage("--plan is for devices and modules, not for "
 		      "--configurations");
-	if ((strcmp(a, b) == 0 && (!strcmp(a, "-") || !source_is_file(a))) ||
-	    (x && y && strcspn(x, ";") == strcspn(y, ";") &&
-		!strncasecmp(x, y, strcspn(x, ";"))))
+	if (plan_file && output && strcmp(plan_file, output) == 0)
+		usage("--plan and -o name the same: '%s'", output);
+	if (!source_is_file(a) && source_same(a, b))
 		usage("both sides are the same: '%s' and '%s'", a, b);
 }
 

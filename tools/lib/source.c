@@ -111,6 +111,33 @@ source_is_file(const char *operand)
 	       strncasecmp(operand, "/subscriptions/", 15) != 0;
 }
 
+/* HostName of env:NAME; NULL when the operand says it in another way. */
+static const char *
+host_of(const char *operand)
+{
+	const char *text = NULL, *host;
+
+	if (strncmp(operand, "env:", 4) == 0)
+		text = getenv(operand + 4);
+	host = text ? strcasestr(text, "HostName=") : NULL;
+	return host ? host + 9 : NULL;
+}
+
+bool
+source_same(const char *a, const char *b)
+{
+	const char *x = host_of(a), *y = host_of(b);
+	struct stat s, t;
+
+	if (source_is_file(a) || source_is_file(b))
+		return stat(a, &s) == 0 && stat(b, &t) == 0 &&
+		       S_ISREG(s.st_mode) && s.st_dev == t.st_dev &&
+		       s.st_ino == t.st_ino;
+	return strcmp(a, b) == 0 ||
+	       (x && y && strcspn(x, ";") == strcspn(y, ";") &&
+		   strncasecmp(x, y, strcspn(x, ";")) == 0);
+}
+
 static void
 source_free(struct source *s)
 {

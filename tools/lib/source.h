@@ -24,6 +24,9 @@ struct source_options {
 
 /* A file that is there, or a name that can be nothing else? */
 bool source_is_file(const char *operand);
+/* Do both name stdin, one hub (as far as connection strings tell), or one
+ * file? */
+bool source_same(const char *a, const char *b);
 /* "-" is stdin; what is no file names a hub (hub.h).  NULL with *e. */
 struct source *source_open(
     const char *operand, const struct source_options *options, struct err *e);
