@@ -123,6 +123,8 @@ bool arm_has(jv object, const char *name);   /* and it is not null */
 bool arm_is_true(jv object, const char *name);
 /* jv_put() unless the value is null.  Consumes, as jv_put() does. */
 jv arm_put_some(jv object, const char *name, jv value);
+/* The value if it is of the kind of the other one, else that.  Consumes. */
+jv arm_or(jv value, jv otherwise);
 /* A whole number; otherwise when absent.  Microsoft's own sample templates
  * give capacity and partitionCount as text. */
 long arm_number(jv object, const char *name, long otherwise);

@@ -85,6 +85,15 @@ arm_put_some(jv object, const char *name, jv value)
 }
 
 jv
+arm_or(jv value, jv otherwise)
+{
+	bool fits = jv_get_kind(value) == jv_get_kind(otherwise);
+
+	jv_free(fits ? otherwise : value);
+	return fits ? value : otherwise;
+}
+
+jv
 arm_time(int64_t ms)
 {
 	char text[32];

@@ -95,7 +95,6 @@ void export_group(struct sim *s, const struct sim_request *q,
 
 /* As jv_at_nocase(), but jv_null() when absent. */
 jv deploy_member(jv object, const char *name);
-jv deploy_object(jv v); /* {} if it is none */
 
 /* -- history.c ----------------------------------------------------------- */
 

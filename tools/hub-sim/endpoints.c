@@ -364,17 +364,11 @@ draft_endpoints(struct draft *d, jv given, jv *names)
 	jv out = jv_object();
 	int count = 0;
 
-	if (jv_get_kind(given) != JV_KIND_OBJECT) {
-		jv_free(given);
-		given = jv_object();
-	}
+	given = arm_or(given, jv_object());
 	for (int t = 0; t < TARGETS; t++) {
-		jv list = pick(&given, targets[t].array), done = jv_array();
+		jv list = arm_or(pick(&given, targets[t].array), jv_array());
+		jv done = jv_array();
 
-		if (jv_get_kind(list) != JV_KIND_ARRAY) {
-			jv_free(list);
-			list = jv_array();
-		}
 		jv_array_foreach(list, i, one) {
 			count++;
 			if (enlist(d, one, names))
@@ -482,10 +476,7 @@ draft_storage(struct draft *d, jv given, bool notify)
 {
 	jv one;
 
-	if (jv_get_kind(given) != JV_KIND_OBJECT) {
-		jv_free(given);
-		given = jv_put(jv_object(), "$default", jv_object());
-	}
+	given = arm_or(given, jv_put(jv_object(), "$default", jv_object()));
 	one = arm_member(given, "$default");
 	if (jv_object_length(jv_copy(given)) >
 	    (jv_get_kind(one) != JV_KIND_NULL))

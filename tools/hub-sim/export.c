@@ -473,10 +473,7 @@ export_group(struct sim *s, const struct sim_request *q, struct sim_reply *r,
 	x.names =
 	    x.secrets && !has_word(options, "SkipResourceNameParameterization");
 	free(options);
-	if (jv_get_kind(wanted) != JV_KIND_ARRAY) {
-		jv_free(wanted);
-		wanted = jv_array_append(jv_array(), jv_string("*"));
-	}
+	wanted = arm_or(wanted, JV_ARRAY(jv_string("*")));
 	jv_array_foreach(all, i, one) {
 		char *id = arm_text(one, "id"), *type, *name;
 

@@ -502,16 +502,15 @@ take_properties(struct draft *d, jv given, const char *region)
 		"privateEndpointConnections", "allowedFqdnList",
 		"ipFilterRules", "features" };
 	bool notify = arm_is_true(given, "enableFileUploadNotifications");
-	jv out = jv_object(), v;
+	jv out = jv_object();
 	char *text;
 
 	out = jv_put(out, "locations",
 	    locations(region, arm_is_true(given, "enableDataResidency")));
 	out = jv_put(out, "state", jv_string("Active"));
 	out = jv_put(out, "provisioningState", jv_string("Succeeded"));
-	v = arm_member(given, "ipFilterRules");
 	out = jv_put(out, "ipFilterRules",
-	    jv_get_kind(v) == JV_KIND_ARRAY ? v : (jv_free(v), jv_array()));
+	    arm_or(arm_member(given, "ipFilterRules"), jv_array()));
 	text = arm_lower(d->id->name[0]);
 	out = jv_put(out, "hostName", jv_text("%s.azure-devices.net", text));
 	free(text);
@@ -534,10 +533,8 @@ take_properties(struct draft *d, jv given, const char *region)
 			  "\"PT1M\",\"ttlAsIso8601\":\"PT1H\","
 			  "\"maxDeliveryCount\":10}}",
 		arm_member(given, "cloudToDevice")));
-	v = arm_member(given, "features");
 	out = jv_put(out, "features",
-	    jv_get_kind(v) == JV_KIND_STRING ? v
-					     : (jv_free(v), jv_string("None")));
+	    arm_or(arm_member(given, "features"), jv_string("None")));
 	text = arm_text(given, "minTlsVersion");
 	if (text && strcmp(text, "1.0") != 0 && strcmp(text, "1.1") != 0 &&
 	    strcmp(text, "1.2") != 0 && strcmp(text, "1.3") != 0)
@@ -555,10 +552,8 @@ take_properties(struct draft *d, jv given, const char *region)
 		} else
 			out = jv_object_set(out, k, rest);
 	}
-	v = arm_member(given, "allowedFqdnList");
-	jv_free(given);
 	return jv_put(out, "allowedFqdnList",
-	    jv_get_kind(v) == JV_KIND_ARRAY ? v : (jv_free(v), jv_array()));
+	    arm_or(jv_at(given, "allowedFqdnList"), jv_array()));
 }
 
 static jv
@@ -636,14 +631,9 @@ check_fixed(struct draft *d, jv given, const char *region)
 static jv
 hub_body(struct draft *d, jv body, const char *region)
 {
-	jv given = arm_member(body, "properties"),
-	   tags = arm_member(body, "tags"), out;
-	jv created = arm_member(d->old, "systemData"), sku;
+	jv given = arm_or(arm_member(body, "properties"), jv_object()), out;
+	jv sku;
 
-	if (jv_get_kind(given) != JV_KIND_OBJECT) {
-		jv_free(given);
-		given = jv_object();
-	}
 	sku = take_sku(d, arm_member(body, "sku"));
 	check_hub_name(d);
 	check_fixed(d, given, region);
@@ -652,21 +642,17 @@ hub_body(struct draft *d, jv body, const char *region)
 	out = jv_put(out, "name", jv_string(d->id->name[0]));
 	out = jv_put(out, "type", jv_string("Microsoft.Devices/IotHubs"));
 	out = jv_put(out, "location", jv_string(region));
-	out = jv_put(out, "tags",
-	    jv_get_kind(tags) == JV_KIND_OBJECT ? tags
-						: (jv_free(tags), jv_object()));
+	out =
+	    jv_put(out, "tags", arm_or(arm_member(body, "tags"), jv_object()));
 	out = jv_put(out, "subscriptionid", jv_string(SIM_SUBSCRIPTION));
 	out = jv_put(out, "resourcegroup", jv_string(d->id->group));
 	out = jv_put(out, "etag", hub_next_etag(d->s));
 	out = jv_put(out, "properties", take_properties(d, given, region));
 	out = jv_put(out, "sku", sku);
 	out = jv_put(out, "identity", jv_copy(d->identity));
-	if (jv_get_kind(created) != JV_KIND_OBJECT) {
-		jv_free(created);
-		created =
-		    jv_put(jv_object(), "createdAt", arm_time(sim_now(d->s)));
-	}
-	return jv_put(out, "systemData", created);
+	return jv_put(out, "systemData",
+	    arm_or(arm_member(d->old, "systemData"),
+		jv_put(jv_object(), "createdAt", arm_time(sim_now(d->s)))));
 }
 
 static void

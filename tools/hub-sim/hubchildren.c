@@ -187,11 +187,8 @@ certificate_put(struct sim *s, const struct arm_id *id, const char *api,
 		    "The certificate '%s' cannot be read.", id->name[1]);
 	else {
 		sim_http_time(sim_now(s), when);
-		created = jv_path(jv_copy(old), "properties.created");
-		if (jv_get_kind(created) != JV_KIND_STRING) {
-			jv_free(created);
-			created = jv_string(when);
-		}
+		created = arm_or(jv_path(jv_copy(old), "properties.created"),
+		    jv_string(when));
 		cn = common_name(x);
 		out = jv_put(jv_put(jv_object(), "subject", jv_string(cn)),
 		    "expiry", expiry(x));

@@ -134,10 +134,8 @@ accepted(jv sent, jv stored, jv old)
 	for (size_t i = 0; i < sizeof sparse / sizeof *sparse; i++)
 		if (!arm_has(had, sparse[i]))
 			props = jv_without(props, sparse[i]);
-	v = arm_member(had, "features");
 	props = jv_put(props, "features",
-	    jv_get_kind(v) == JV_KIND_STRING ? v
-					     : (jv_free(v), jv_string("None")));
+	    arm_or(arm_member(had, "features"), jv_string("None")));
 	props = arm_put_some(jv_without(props, "rootCertificate"),
 	    "rootCertificate", arm_member(had, "rootCertificate"));
 	jv_free(had);

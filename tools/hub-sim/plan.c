@@ -22,15 +22,6 @@ deploy_member(jv object, const char *name)
 	return jv_null();
 }
 
-jv
-deploy_object(jv v)
-{
-	if (jv_get_kind(v) == JV_KIND_OBJECT)
-		return v;
-	jv_free(v);
-	return jv_object();
-}
-
 int
 deploy_slashes(const char *text)
 {
@@ -469,8 +460,8 @@ link_parts(struct plan *p)
 static jv
 read_variables(struct plan *p)
 {
-	jv vars = expr_lift(
-	    deploy_object(deploy_member(jv_copy(p->template), "variables")));
+	jv vars = expr_lift(arm_or(
+	    deploy_member(jv_copy(p->template), "variables"), jv_object()));
 
 	if (jv_is_valid(vars))
 		vars = plan_expand(p, vars);
@@ -494,9 +485,10 @@ plan_open(struct plan *p, struct sim *s, const char *group, const char *name,
 		.name = xstrdup(name),
 		.text = text,
 		.template = template,
-		.given = deploy_object(given),
-		.declared = deploy_object(
-		    deploy_member(jv_copy(template), "parameters")),
+		.given = arm_or(given, jv_object()),
+		.declared =
+		    arm_or(deploy_member(jv_copy(template), "parameters"),
+			jv_object()),
 		.values = jv_object(),
 		.variables = jv_object(),
 		.outputs = jv_object(),

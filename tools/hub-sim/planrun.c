@@ -237,7 +237,7 @@ static void
 make_outputs(struct plan *p)
 {
 	jv outputs =
-	    deploy_object(deploy_member(jv_copy(p->template), "outputs"));
+	    arm_or(deploy_member(jv_copy(p->template), "outputs"), jv_object());
 
 	p->early = false;
 	jv_object_foreach(outputs, key, output) {

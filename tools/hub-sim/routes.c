@@ -118,14 +118,10 @@ draft_routing(struct draft *d, jv given)
 	}
 	jv_free(list);
 	out = jv_put(out, "routes", routes);
-	fallback = arm_member(given, "fallbackRoute");
-	if (jv_get_kind(fallback) != JV_KIND_OBJECT) {
-		jv_free(fallback);
-		fallback = jv_put(
-		    jv_put(jv_object(), "endpointNames",
-			jv_array_append(jv_array(), jv_string("events"))),
-		    "isEnabled", sent ? jv_false() : jv_true());
-	}
+	fallback = arm_or(arm_member(given, "fallbackRoute"),
+	    jv_put(jv_put(jv_object(), "endpointNames",
+		       JV_ARRAY(jv_string("events"))),
+		"isEnabled", sent ? jv_false() : jv_true()));
 	out =
 	    jv_put(out, "fallbackRoute", take_route(d, fallback, names, true));
 	list = arm_member(given, "enrichments");

@@ -25,15 +25,6 @@ defaulted(const char *defaults, jv given)
 	return out;
 }
 
-static jv
-object_or(jv v, const char *otherwise)
-{
-	if (jv_get_kind(v) == JV_KIND_OBJECT)
-		return v;
-	jv_free(v);
-	return jv_parse(otherwise);
-}
-
 /* The frame of a tracked resource, and of an untracked one. */
 static jv
 frame(const struct arm_id *id, const char *type)
@@ -52,19 +43,16 @@ with_place(jv out, jv body, bool title)
 	out = jv_put(out, "location",
 	    jv_string(title ? arm_region_title(region) : region));
 	free(region);
-	return jv_put(out, "tags", object_or(arm_member(body, "tags"), "{}"));
+	return jv_put(
+	    out, "tags", arm_or(arm_member(body, "tags"), jv_object()));
 }
 
 /* A text of the stored properties, or the present moment. */
 static jv
 born_at(struct sim *s, jv old, const char *member)
 {
-	jv v = jv_at(jv_path(jv_copy(old), "properties"), member);
-
-	if (jv_get_kind(v) == JV_KIND_STRING)
-		return v;
-	jv_free(v);
-	return arm_time(sim_now(s));
+	return arm_or(jv_at(jv_path(jv_copy(old), "properties"), member),
+	    arm_time(sim_now(s)));
 }
 
 static void
@@ -99,25 +87,16 @@ place_above(struct sim *s, const struct arm_id *id)
 
 /* -- keys ---------------------------------------------------------------- */
 
+/* How often it was regenerated. */
 static long
-generation(struct sim *s, const char *what, bool next)
+generation(struct sim *s, const char *what)
 {
-	sqlite3_stmt *q;
-	char *name = xasprintf("key/%s", what);
-	long n = 0;
+	sqlite3_stmt *q =
+	    sim_sql(s, "SELECT n FROM counter WHERE name = 'key/' || ?");
 
-	if (next) {
-		q = sim_sql(s, "INSERT INTO counter VALUES (?, 1)"
-			       " ON CONFLICT (name) DO UPDATE SET n = n + 1");
-		sim_bind(q, 1, name);
-		(void)sim_step(s, q);
-	}
-	q = sim_sql(s, "SELECT n FROM counter WHERE name = ?");
-	sim_bind(q, 1, name);
-	if (sim_step(s, q) == SQLITE_ROW)
-		n = (long)sqlite3_column_int64(q, 0);
-	free(name);
-	return n;
+	sim_bind(q, 1, what);
+	return sim_step(s, q) == SQLITE_ROW ? (long)sqlite3_column_int64(q, 0)
+					    : 0;
 }
 
 /* The key "what" of a resource, as base64 text. */
@@ -125,7 +104,7 @@ static char *
 make_key(struct sim *s, const struct arm_id *id, const char *what, int bytes)
 {
 	char *words = xasprintf("%s/%s", id->key, what);
-	long n = generation(s, words, false);
+	long n = generation(s, words);
 	struct buf key = BUF_INIT;
 
 	if (n) {
@@ -152,9 +131,9 @@ key_jv(struct sim *s, const struct arm_id *id, const char *what, int bytes)
 static void
 next_key(struct sim *s, const struct arm_id *id, const char *what)
 {
-	char *words = xasprintf("%s/%s", id->key, what);
+	char *words = xasprintf("key/%s/%s", id->key, what);
 
-	(void)generation(s, words, true);
+	(void)arm_count_up(s, words);
 	free(words);
 }
 
@@ -188,7 +167,7 @@ storage_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 		    jv_text(
 			"https://%s.%s.core.windows.net/", name, services[i]));
 	region = arm_region(arm_member(body, "location"));
-	sku = object_or(sku, "{\"name\":\"Standard_LRS\"}");
+	sku = arm_or(sku, jv_parse("{\"name\":\"Standard_LRS\"}"));
 	tier = arm_text(sku, "name");
 	sku = jv_put(sku, "tier",
 	    jv_string(tier && strncmp(tier, "Premium", 7) == 0 ? "Premium"
@@ -687,7 +666,7 @@ cosmos_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 {
 	const char *name = id->name[0];
 	char *kind = arm_text(body, "kind");
-	jv out = jv_object(), props, v, created = arm_member(old, "systemData");
+	jv out = jv_object(), props, created;
 
 	out = jv_put(out, "id", jv_string(id->id));
 	out = jv_put(out, "name", jv_string(name));
@@ -696,17 +675,15 @@ cosmos_put(struct sim *s, const struct arm_id *id, const char *api, jv body,
 	    out, "type", jv_string("Microsoft.DocumentDB/databaseAccounts"));
 	out = jv_put(out, "kind", jv_string(kind ? kind : "GlobalDocumentDB"));
 	out = with_place(out, body, true);
-	if (jv_get_kind(created) != JV_KIND_OBJECT) {
-		jv_free(created);
-		created =
-		    jv_put(jv_object(), "createdAt", arm_time(sim_now(s)));
-	}
+	created = arm_or(arm_member(old, "systemData"),
+	    jv_put(jv_object(), "createdAt", arm_time(sim_now(s))));
 	props = cosmos_account(s, id, arm_member(body, "properties"),
 	    arm_member(created, "createdAt"));
 	out = jv_put(out, "systemData", created);
 	out = jv_put(out, "properties", props);
-	v = arm_member(body, "identity");
-	out = jv_put(out, "identity", object_or(v, "{\"type\":\"None\"}"));
+	out = jv_put(out, "identity",
+	    arm_or(
+		arm_member(body, "identity"), jv_parse("{\"type\":\"None\"}")));
 	free(kind);
 	drop(api, body, old, how);
 	return out;

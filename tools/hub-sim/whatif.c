@@ -266,13 +266,9 @@ static jv
 preview(struct plan *p, int i, jv before)
 {
 	struct part *part = &p->part[i];
-	jv body = expr_lower(plan_preview(p, i));
+	jv body = arm_or(expr_lower(plan_preview(p, i)), jv_object());
 	const char *last = strrchr(part->name, '/');
 
-	if (jv_get_kind(body) != JV_KIND_OBJECT) {
-		jv_free(body);
-		body = jv_object();
-	}
 	body = masked(body, "");
 	/* What the template says laid over what is stored. */
 	if (jv_get_kind(before) == JV_KIND_OBJECT)
