@@ -109,3 +109,76 @@ created() {
         registry-load <others.txt; echo "nobody: $?"'
     has "first: 0" "differs: 0" "others: 6" "nobody: 6" '"code":"ModuleAlreadyExistsOnDevice"'
 }
+
+# refused STATUS TEXT COMMAND: nothing else is said, and nothing is asked of any hub.
+refused() {
+    local want=$1 text=$2
+    shift 2
+    HUBPIPE_CONNECT_TO=127.0.0.1:9 IOTHUB_CONN_STRING='HostName=h.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=AAAA' \
+        DEST_IOTHUB_CONN_STRING='HostName=i.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=AAAA' \
+        expect_status "$want" timeout 20 "$@" <f.txt
+    has "$text"
+    [ "$(grep -vc CONNECT_TO <<<"$output")" -eq 1 ] || { echo "$output"; return 1; }
+}
+
+@test "files that could not be written in the end are told before anything is asked" {
+    many d 3 >f.txt
+    mkdir dir
+    local tool option
+    for option in rejects=dir rejects=/nonexistent/r rejects=/proc/r; do
+        refused 4 "'${option#*=}': cannot be written: " registry-load "--$option"
+    done
+    for option in manifest=dir manifest=/nonexistent/r configurations=dir configurations=/nonexistent/r output=dir; do
+        refused 4 "'${option#*=}': cannot be written: " registry-dump "--$option"
+    done
+    for option in rejects journal undo configurations manifest; do
+        refused 2 "--$option: needs the name of a file" registry-load "--$option="
+    done
+    for option in rejects journal undo; do
+        refused 2 "--$option: needs the name of a file" registry-load "--$option=-"
+    done
+    for option in manifest configurations ids state; do
+        refused 2 "--$option: needs the name of a file" registry-dump -o x "--$option="
+    done
+    refused 2 "--output: needs the name of a file" registry-dump -o ''
+    refused 2 "--state: needs the name of a file, not stdout" registry-dump -o x --state=-
+    refused 2 "--configurations: stdin has the records (name a file" registry-load --configurations=-
+    [ "$(ls -A)" = $'dir\nf.txt\nfault\nheal' ]
+}
+
+@test "two names of one file: neither takes the other's place" {
+    many d 3 >f.txt
+    echo '{}' >c
+    ln -s c link
+    refused 2 "'r': --rejects and --journal name the same file: one would take the other's place" registry-load --rejects=r --journal=./r
+    refused 2 "'c': --rejects and --configurations name the same file" registry-load --rejects=c --configurations=link
+    refused 2 "'c': --journal and --manifest name the same file" registry-load --journal=c --manifest=c
+    refused 2 "'x': --output and --manifest name the same file" registry-dump -o x --manifest=x
+    refused 2 "'x': --output and --configurations name the same file" registry-dump -o x --configurations=../"${PWD##*/}"/x
+    refused 2 "'x': --output and --state name the same file" registry-dump -o x --state=x
+    refused 2 "'s': --state and --manifest name the same file" registry-dump -o x --state=s --manifest=s
+    refused 2 "'c': --output and --ids name the same file" registry-dump -o c --ids=c
+    refused 2 "--output and --manifest would both be on stdout (name a file)" registry-dump --manifest=-
+    refused 2 "--output and --configurations would both be on stdout" registry-dump --configurations=-
+    [ "$(cat c)" = '{}' ]
+    # What was read may be replaced by what is left of it; pipes and devices take anything.
+    sim 0 -- 'echo bad >>f.txt; registry-load -q --rejects=f.txt <f.txt; registry-load -q --rejects=/dev/null --undo=/dev/null --journal=j <f.txt
+        mkfifo p; cat p >got & registry-dump -q -o x --manifest=p && wait && [ -p p ] && registry-dump -q -o y --manifest=- >m && cmp m got >&2 || cat got'
+    [ "$(cat f.txt)" = bad ]
+    cmp x y
+    jq -e .complete m
+}
+
+@test "the disk is full in the end, or the audit's: what was done is told all the same" {
+    { many d 800; echo '{"id": "x", "moduleId": "m", "authentication": {"type": "none"}}'; } >f.txt
+    sim 0 -- 'registry-load --rejects=/dev/full --outcomes=all <f.txt >out; echo "status: $?"'
+    has "800 applied" "'/dev/full': write failed: No space left on device" "status: 4"
+    [ "$(wc -l <out)" -eq 801 ]
+    # Room for a few lines of it, each of a call of a hundred.
+    sim 0 -- '(trap "" XFSZ; ulimit -f 1; exec registry-load -j1 --audit=a --outcomes=all <f.txt) | cat >out; echo "status: ${PIPESTATUS[0]}"
+        registry-dump -q env:DEST_IOTHUB_CONN_STRING | wc -l'
+    has "'a': write failed: " "status: 4"
+    there=${lines[-1]} told=$(grep -c '"applied"' out)
+    echo "there $there, told $told"
+    [ "$told" -ge 100 ] && [ "$((there - told))" -le 100 ]
+}

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -145,6 +146,20 @@ now_text(char when[32])
 	(void)strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
+/* A name that will not do is found now, and not when all is read. */
+static void
+check_files(void)
+{
+	const struct out_file files[] = { { "output", output ? output : "-",
+					      state ? OUT_OTHER : OUT_WRITE },
+		{ "state", state, OUT_OTHER },
+		{ "manifest", manifest, OUT_WRITE },
+		{ "configurations", configurations, OUT_WRITE },
+		{ "ids", ids, OUT_READ }, { NULL, NULL, 0 } };
+
+	out_check(files);
+}
+
 static void
 begin(struct dump *d)
 {
@@ -161,6 +176,17 @@ begin(struct dump *d)
 		usage("--where: the condition is empty");
 	if (state && (!output || strcmp(output, "-") == 0))
 		usage("--state needs a file to go on with: -o FILE");
+	check_files();
+}
+
+/* An old one must not speak for a dump that died. */
+static void
+remove_manifest(void)
+{
+	struct stat st;
+
+	if (manifest && stat(manifest, &st) == 0 && S_ISREG(st.st_mode))
+		(void)unlink(manifest);
 }
 
 static struct hub *
@@ -249,9 +275,7 @@ read_fleet(struct hub *hub, struct http *http, struct dump *d,
 		warn(NULL,
 		    "--exclude-keys: what is loaded from such a dump gets new "
 		    "keys, that no device has");
-	/* An old one must not speak for a dump that died. */
-	if (manifest)
-		(void)unlink(manifest);
+	remove_manifest();
 	if (d->state)
 		return go_on(hub, http, d, want, got);
 	d->out = out_open(output, !exclude_keys);

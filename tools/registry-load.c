@@ -8,6 +8,7 @@
  * the answer left doubt.  So a run that was killed is started again.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "configurations.h"
@@ -208,6 +209,23 @@ start_journal(struct loadrun *l)
 		note("'%s': is complete: nothing is left to do", journal);
 }
 
+/* A name that will not do is found now, and not when all is loaded. */
+static void
+check_files(void)
+{
+	const struct out_file files[] = { { "rejects", rejects, OUT_NAMED },
+		{ "journal", journal, OUT_OTHER },
+		{ "undo", undo_file(), OUT_OTHER },
+		{ "configurations", configurations, OUT_READ },
+		{ "manifest", rules.manifest, OUT_READ }, { NULL, NULL, 0 } };
+
+	undo_check();
+	out_check(files);
+	if (configurations && strcmp(configurations, "-") == 0 && rules.expect)
+		usage("--configurations: stdin has the records (name a file; "
+		      "--expect=0 loads no records)");
+}
+
 /* All that is read is checked before the first record is acted on. */
 static void
 read_all(struct loadrun *l, const char *operand)
@@ -216,10 +234,10 @@ read_all(struct loadrun *l, const char *operand)
 
 	if (isatty(STDIN_FILENO))
 		usage("no records on stdin");
+	check_files();
 	if (configurations)
 		configured = read_configurations(configurations);
 	quota_check();
-	undo_check();
 	l->hub = hub_open(l->http, operand, "DEST_IOTHUB_CONN_STRING", &e);
 	if (!l->hub || load_check_source(&rules, l->hub, l->http, operand, &e))
 		die_err(&e);
@@ -262,6 +280,7 @@ main(int argc, char *argv[])
 
 	rules.dry_run = dry_run;
 	l.out = out_open(NULL, false);
+	out_keep(l.out);
 	read_all(&l, first < argc ? argv[first] : NULL);
 	say_cost(&l);
 	if (dry_run)
@@ -275,6 +294,8 @@ main(int argc, char *argv[])
 		apply_configurations(&l, configured);
 		input += configurations_count(configured);
 	}
+	out_flush(l.out);
+	loadrun_rejects(&l);
 	status = verdict(&l, input);
 	out_close(l.out);
 	interrupt_die();

@@ -506,54 +506,53 @@ loadrun_steps(struct loadrun *l)
 
 /* -- the end -------------------------------------------------------------- */
 
-/* The file for the next run: whole lines as they came, or no file. */
-static void
-close_rejects(struct loadrun *l, struct out *out)
-{
-	struct err e;
-
-	if (ledger_changed(l->ledger, &e) == 0) {
-		if (out)
-			out_close(out);
-		return;
-	}
-	loadrun_stop(l, &e);
-	if (out)
-		out_drop(out);
-	if (l->rejects && !l->dry_run)
-		warn(l->rejects,
-		    "is not written: its lines can no longer be read from "
-		    "stdin (the outcomes tell their numbers)");
-}
-
-/* What was stopped before its turn, and the file for the next run. */
+/* What was stopped before its turn. */
 void
 loadrun_finish(struct loadrun *l)
 {
 	struct ledger *g = l->ledger;
 	struct err e;
-	struct out *out =
-	    l->rejects && !l->dry_run && ledger_changed(g, &e) == 0
-		? out_open(l->rejects, true)
-		: NULL;
 
-	for (uint32_t i = 0; i < g->count; i++) {
+	if (ledger_changed(g, &e))
+		loadrun_stop(l, &e);
+	for (uint32_t i = 0; i < g->count && !l->dry_run; i++) {
 		enum ledger_state state =
 		    (enum ledger_state)ledger_at(g, i)->state;
 
-		if (state == LEDGER_APPLIED || state == LEDGER_EQUAL)
+		if (state > LEDGER_HELD)
 			continue;
-		if (!l->dry_run && state <= LEDGER_HELD) {
-			l->untried++;
-			outcome(l, i, mode_of(l, i),
-			    state == LEDGER_TODO ? "NotTried" : "Unfinished",
-			    "the run was stopped", true);
-		}
-		if (out && ledger_copy(g, i, out)) {
-			/* The others' numbers are told all the same. */
-			out_drop(out);
-			out = NULL;
-		}
+		l->untried++;
+		outcome(l, i, mode_of(l, i),
+		    state == LEDGER_TODO ? "NotTried" : "Unfinished",
+		    "the run was stopped", true);
 	}
-	close_rejects(l, out);
+	out_flush(l->out);
+}
+
+/* The file for the next run: whole lines as they came, or no file. */
+void
+loadrun_rejects(struct loadrun *l)
+{
+	struct ledger *g = l->ledger;
+	struct out *out;
+	struct err e;
+
+	if (!l->rejects || l->dry_run)
+		return;
+	out = out_open(l->rejects, true);
+	for (uint32_t i = 0; i < g->count && ledger_changed(g, &e) == 0; i++) {
+		uint8_t state = ledger_at(g, i)->state;
+
+		if (state != LEDGER_APPLIED && state != LEDGER_EQUAL)
+			(void)ledger_copy(g, i, out);
+	}
+	if (ledger_changed(g, &e) == 0) {
+		out_close(out);
+		return;
+	}
+	out_drop(out);
+	loadrun_stop(l, &e);
+	warn(l->rejects,
+	    "is not written: its lines can no longer be read from stdin (the "
+	    "outcomes tell their numbers)");
 }

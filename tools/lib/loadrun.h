@@ -64,8 +64,10 @@ enum { LOADRUN_SAID = 1 << 14 };
 load_reject loadrun_reject;
 /* Carries the plan out; shows progress. */
 void loadrun_steps(struct loadrun *l);
-/* Outcomes of what was stopped before its turn, and the file of rejects. */
+/* Outcomes of what was stopped before its turn. */
 void loadrun_finish(struct loadrun *l);
+/* The file of rejects: when all is said, since a disk may be full. */
+void loadrun_rejects(struct loadrun *l);
 
 /* -- for importjob.c ------------------------------------------------------ */
 

@@ -23,10 +23,12 @@ struct out {
 };
 
 /*
- * The one global of the library: files that must go when the process does,
- * whichever way it ends.  A signal handler reads it, so a slot is filled last.
+ * The globals of the library: files that must go when the process does,
+ * whichever way it ends; a signal handler reads these, so a slot is filled
+ * last.  And what must be said then.
  */
 static char *volatile temps[MAX_TEMPS];
+static struct out *kept;
 
 static void
 remove_temps(void)
@@ -141,6 +143,96 @@ out_open(const char *path, bool secret)
 	}
 	(void)fcntl(o->fd, F_SETPIPE_SZ, PIPE_BYTES);
 	return o;
+}
+
+/* The same for two names of one file, also of one that is not there. */
+static char *
+place_of(const char *path)
+{
+	char *place = realpath(path, NULL), *dir;
+	const char *slash = strrchr(path, '/');
+
+	if (place)
+		return place;
+	dir = slash ? xstrndup(path, (size_t)(slash - path) + 1) : xstrdup(".");
+	place = realpath(dir, NULL);
+	free(dir);
+	if (!place)
+		return xstrdup(path);
+	dir = place;
+	place = xasprintf("%s/%s", dir, slash ? slash + 1 : path);
+	free(dir);
+	return place;
+}
+
+/* Devices and pipes may be named twice. */
+static bool
+is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	       !S_ISDIR(st.st_mode);
+}
+
+static void
+check_pair(const struct out_file *a, const struct out_file *b)
+{
+	bool written = a->use != OUT_READ || b->use != OUT_READ;
+	char *x, *y;
+
+	if (!a->path || !b->path || !written)
+		return;
+	if (strcmp(a->path, "-") == 0 || strcmp(b->path, "-") == 0) {
+		if (strcmp(a->path, b->path) == 0 && a->use == b->use)
+			die(BAD_USAGE, NULL,
+			    "--%s and --%s would both be on stdout (name a "
+			    "file)",
+			    a->option, b->option);
+		return;
+	}
+	x = place_of(a->path);
+	y = place_of(b->path);
+	if (strcmp(x, y) == 0 && !is_special(x))
+		die(BAD_USAGE, a->path,
+		    "--%s and --%s name the same file: one would take the "
+		    "other's place (give another name)",
+		    a->option, b->option);
+	free(x);
+	free(y);
+}
+
+static void
+check_file(const struct out_file *f)
+{
+	bool standard = f->path && strcmp(f->path, "-") == 0;
+
+	if (!f->path)
+		return;
+	if (!*f->path)
+		die(BAD_USAGE, NULL, "--%s: needs the name of a file",
+		    f->option);
+	if (standard && f->use >= OUT_NAMED)
+		die(BAD_USAGE, NULL,
+		    "--%s: needs the name of a file, not stdout", f->option);
+	if (standard || (f->use != OUT_WRITE && f->use != OUT_NAMED))
+		return;
+	/* To open a pipe would be seen at its other end. */
+	if (!is_special(f->path))
+		out_drop(out_open(f->path, false));
+	else if (access(f->path, W_OK) != 0)
+		die(LOCAL_FAILURE, f->path, "cannot be written: %s",
+		    strerror(errno));
+}
+
+void
+out_check(const struct out_file *files)
+{
+	for (const struct out_file *f = files; f->option; f++) {
+		check_file(f);
+		for (const struct out_file *g = files; g < f; g++)
+			check_pair(g, f);
+	}
 }
 
 struct out *
@@ -259,10 +351,35 @@ void
 out_close(struct out *o)
 {
 	out_flush(o);
+	if (kept == o)
+		kept = NULL;
 	finish(o);
 	free(o->at);
 	free(o->name);
 	free(o);
+}
+
+/* No die() here: this is one already. */
+static void
+say_kept(void)
+{
+	struct out *o = kept;
+
+	kept = NULL;
+	for (size_t at = 0; o && at < o->len;) {
+		ssize_t n = write(o->fd, o->at + at, o->len - at);
+
+		if (n < 0 && errno != EINTR)
+			break;
+		at += n > 0 ? (size_t)n : 0;
+	}
+}
+
+void
+out_keep(struct out *o)
+{
+	kept = o;
+	(void)atexit(say_kept);
 }
 
 void

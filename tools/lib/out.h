@@ -15,6 +15,23 @@
 
 struct out;
 
+/* A file that an option names, and what for. */
+enum out_use {
+	OUT_READ,
+	OUT_WRITE, /* by out_open(): "-" is stdout */
+	OUT_NAMED, /* the same, but not stdout */
+	OUT_OTHER, /* in another way, and not stdout */
+};
+
+struct out_file {
+	const char *option, *path; /* path NULL: not given */
+	enum out_use use;
+};
+
+/* Before anything is done; option NULL ends.  Dies where a name is empty, where
+ * two are one file and one of them is written, and where what is to be written
+ * in the end could not be. */
+void out_check(const struct out_file *files);
 /* path NULL or "-": stdout.  secret: the output holds keys; warns once when
  * stdout is a regular file that others can read.  Dies on failure. */
 struct out *out_open(const char *path, bool secret);
@@ -30,6 +47,8 @@ void out_flush(struct out *o); /* for lines a person waits for */
 void out_sync(struct out *o);  /* ... and for what must be on disk */
 /* Flushes, checks, renames; dies on failure. */
 void out_close(struct out *o);
+/* What is in it is written even if the process dies; one at a time. */
+void out_keep(struct out *o);
 /* It was not to be: a temporary file goes, and what had its name stays. */
 void out_drop(struct out *o);
 /* An empty file that nobody else can see: 0600, unlinked, for spooling. */

@@ -66,6 +66,12 @@ undo_check(void)
 		      "has to outlive the run");
 }
 
+const char *
+undo_file(void)
+{
+	return undo;
+}
+
 /* -- how many ------------------------------------------------------------- */
 
 struct count {

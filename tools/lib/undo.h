@@ -14,6 +14,8 @@ extern const struct opt undo_opts[];
 
 /* Dies (usage) when an option is wrong; before anything is read. */
 void undo_check(void);
+/* What --undo names, or NULL. */
+const char *undo_file(void);
 
 struct undo_work {
 	struct hub *hub;
