@@ -363,11 +363,11 @@ struct cutter {
 	const struct record *rec;
 	const struct json_member *out[RECORD_OTHER]; /* its members that go */
 	unsigned outs;
-	const char *line; /* its begin */
-	struct buf *into; /* gets what stays, or NULL: the cuts are kept */
-	const char *done; /* it has what is before this */
-	struct entry_cuts *keep;
+	const char *line;        /* its begin */
+	struct entry_cuts *keep; /* gets the cuts; NULL: into gets the line */
 	unsigned count; /* of them; more than ENTRY_CUTS: they do not fit */
+	struct buf *into;
+	const char *done; /* it has what stays before this */
 };
 
 static void
@@ -375,7 +375,7 @@ cut(struct cutter *c, const char *from, const char *to)
 {
 	ptrdiff_t end = to - c->line;
 
-	if (c->into) {
+	if (!c->keep) {
 		buf_add(c->into, c->done, (size_t)(from - c->done));
 		c->done = to;
 	} else if (c->count < ENTRY_CUTS && end <= UINT16_MAX) {
@@ -473,7 +473,7 @@ entry_cut(struct span line, const struct record *rec, enum record_mode mode,
 	cuts->kept = c.count <= ENTRY_CUTS;
 }
 
-/* The line without the cuts, as entry_cut() would give them. */
+/* The line without its cuts, up to the last; is there a status? */
 static bool
 read_and_cut(struct cutter *c, struct span line, enum record_mode mode,
     enum entry_form form)
