@@ -182,3 +182,20 @@ refused() {
     echo "there $there, told $told"
     [ "$told" -ge 100 ] && [ "$((there - told))" -le 100 ]
 }
+
+@test "SIGTERM while configurations are sent: no more of them, all is told, and it dies by the signal" {
+    many d 3 >f.txt
+    echo bad >>f.txt
+    for i in {1..40}; do echo "{\"Id\":\"c$i\",\"Content\":{\"DeviceContent\":{\"properties.desired.fw\":{\"v\":1}}},\"TargetCondition\":\"tags.a='x'\",\"Priority\":10}"; done >c.txt
+    sim 0 -- './fault "method=PUT,path=/configurations/*,count=0,do=delay:100"
+        registry-load --outcomes=all --audit=a --configurations=c.txt --rejects=r.txt <f.txt >out 2>err & pid=$!
+        until grep -qs c3 a; do sleep 0.02; done; kill -TERM $pid; wait $pid; echo "status: $?"; cat err; ./heal
+        registry-dump -q -o x --configurations=there env:DEST_IOTHUB_CONN_STRING
+        registry-load --configurations=c.txt <f.txt; echo "again: $?"'
+    has "status: 143" "'contoso-east': stopped: the configurations that are left are not sent" "again: 7" "configurations: 40 applied"
+    [ "$(cat r.txt)" = bad ]
+    [ "$(wc -l <out)" -eq 44 ]
+    [ "$(jq -r 'select(.configurationId and .code == "applied") | .configurationId' out | wc -l)" -eq "$(wc -l <there)" ]
+    [ "$(grep -c '"NotTried"' out)" -eq "$((40 - $(wc -l <there)))" ]
+    [ "$(wc -l <there)" -lt 40 ]
+}

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "entry.h"
+#include "interrupt.h"
 #include "lines.h"
 #include "record.h"
 
@@ -748,6 +749,12 @@ configurations_load(const struct configurations *c, struct hub *hub,
 
 			if (one->code || one->layered != (layered == 1))
 				continue;
+			if (!stopped && interrupt_seen()) {
+				err_set(e, LOCAL_FAILURE, hub_name(hub),
+				    "stopped: the configurations that are left "
+				    "are not sent (the same command goes on)");
+				stopped = true;
+			}
 			if (stopped) {
 				end->untried++;
 				outcome(out, one->line, one->id, "update",

@@ -40,7 +40,7 @@ struct configurations_end {
  * before layered ones.  Equal counts as done.  Content cannot be changed
  * (CONTRACT 15): where it differs, that is an outcome.  An outcome goes to out
  * for each that was not applied, or (all) for every one.  -1 with *e: the hub
- * does not let us in; what was not tried has an outcome.
+ * does not let us in, or a signal came; what was not tried has an outcome.
  */
 int configurations_load(const struct configurations *c, struct hub *hub,
     struct http *http, struct out *out, bool all,
