@@ -178,6 +178,7 @@ refused() {
     sim 0 -- '(trap "" XFSZ; ulimit -f 1; exec registry-load -j1 --audit=a --outcomes=all <f.txt) | cat >out; echo "status: ${PIPESTATUS[0]}"
         registry-dump -q env:DEST_IOTHUB_CONN_STRING | wc -l'
     has "'a': write failed: " "status: 4"
+    has_not Success
     there=${lines[-1]} told=$(grep -c '"applied"' out)
     echo "there $there, told $told"
     [ "$told" -ge 100 ] && [ "$((there - told))" -le 100 ]
@@ -198,4 +199,12 @@ refused() {
     [ "$(jq -r 'select(.configurationId and .code == "applied") | .configurationId' out | wc -l)" -eq "$(wc -l <there)" ]
     [ "$(grep -c '"NotTried"' out)" -eq "$((40 - $(wc -l <there)))" ]
     [ "$(wc -l <there)" -lt 40 ]
+}
+
+@test "no room for temporary files: that is seen when the input is read, and nothing is done" {
+    many d 12000 >f.txt
+    sim 0 -- '(trap "" XFSZ; ulimit -f 350; exec registry-load --journal=j <f.txt); echo "status: $?"
+        registry-dump -q env:DEST_IOTHUB_CONN_STRING | wc -l'
+    has "'temporary file': write failed: File too large (TMPDIR names another place)" "status: 4"
+    [ "${lines[-1]}" = 0 ]
 }

@@ -639,6 +639,7 @@ write_audit(struct http *h, const struct item *it)
 	struct timespec t;
 	struct tm tm;
 	char when[32];
+	ssize_t n;
 	const char *const part[][2] = {
 		{ "principal", it->r.principal },
 		{ "target", it->r.target },
@@ -661,9 +662,10 @@ write_audit(struct http *h, const struct item *it)
 	}
 	buf_text(&b, "}\n");
 	/* One write, so that lines of several processes do not mix. */
-	if (write(h->audit, b.at, b.len) != (ssize_t)b.len)
+	n = write(h->audit, b.at, b.len);
+	if (n != (ssize_t)b.len)
 		die(LOCAL_FAILURE, audit_path, "write failed: %s",
-		    strerror(errno));
+		    n < 0 ? strerror(errno) : "no room for a whole line");
 	buf_free(&b);
 }
 
