@@ -208,3 +208,11 @@ refused() {
     has "'temporary file': write failed: File too large (TMPDIR names another place)" "status: 4"
     [ "${lines[-1]}" = 0 ]
 }
+
+@test "a dump that was complete without configurations or a manifest does not pass for one with them" {
+    sim 0 -- 'registry-dump -q -o x --state=s; registry-dump -o x --state=s; echo "same: $?"
+        registry-dump -o x --state=s --configurations=c; echo "configurations: $?"; registry-dump -o x --state=s --manifest=m; echo "manifest: $?"'
+    has "'s': is complete: nothing is left to do" "same: 0" "configurations: 2" "manifest: 2" \
+        "'c': is not there, and 's' is of a dump that was complete without it (begin another state)" "'m': is not there"
+    [ ! -e c ] && [ ! -e m ]
+}

@@ -311,6 +311,21 @@ dump(struct hub *hub, struct http *http, const char *operand, struct dump *d,
 	quota_close(want.quota);
 }
 
+/* It was complete, but was all of it asked for then? */
+static void
+check_complete(void)
+{
+	const char *const files[] = { output, manifest, configurations };
+
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+		if (files[i] && access(files[i], F_OK) != 0)
+			die(BAD_USAGE, files[i],
+			    "is not there, and '%s' is of a dump that was "
+			    "complete without it (begin another state)",
+			    state);
+	note("'%s': is complete: nothing is left to do", state);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -326,7 +341,7 @@ main(int argc, char *argv[])
 	now_text(d.when);
 	d.state = open_state(hub, d.when);
 	if (d.state && dumpstate_complete(d.state)) {
-		note("'%s': is complete: nothing is left to do", state);
+		check_complete();
 		got = dumpstate_got(d.state);
 	} else {
 		dump(hub, http, operand, &d, &got);
