@@ -184,7 +184,7 @@ void arm_operation_for(struct sim *s, const struct sim_request *q,
 
 /* -- providers.c --------------------------------------------------------- */
 
-/* The newest api-version of a type that is no preview. */
+/* The newest api-version of a type, or of a provider's; NULL: not known. */
 const char *arm_version_of(const char *type);
 /* Below /subscriptions/{s}/providers; false: not it.  n: segments. */
 bool providers_handle(struct sim_reply *r, const struct sim_request *q, int n);

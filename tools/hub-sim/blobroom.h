@@ -39,7 +39,7 @@ void blob_account_free(struct blob_account *a);
 /* Key 0 or 1 as base64 text; false: there is none. */
 bool blob_account_key(
     struct sim *s, const struct blob_account *a, int which, char out[96]);
-/* The account, or its blobServices/default; jv_null() when not there. */
+/* The account, or its blobServices/default; null or invalid when not there. */
 jv blob_account_body(struct sim *s, const struct blob_account *a);
 jv blob_account_service(struct sim *s, const struct blob_account *a);
 

@@ -104,26 +104,17 @@ blob_account_key(
 	return *out != '\0';
 }
 
-static jv
-or_null(jv v)
-{
-	if (jv_is_valid(v))
-		return v;
-	jv_free(v);
-	return jv_null();
-}
-
 jv
 blob_account_body(struct sim *s, const struct blob_account *a)
 {
-	return a->emulator ? jv_null() : or_null(arm_load(s, a->key));
+	return a->emulator ? jv_null() : arm_load(s, a->key);
 }
 
 jv
 blob_account_service(struct sim *s, const struct blob_account *a)
 {
 	char *key = xasprintf("%s/blobservices/default", a->key);
-	jv body = or_null(arm_load(s, key));
+	jv body = arm_load(s, key);
 
 	free(key);
 	return body;
@@ -170,6 +161,17 @@ blob_container_exists(
 	return is;
 }
 
+/* Written just now. */
+static jv
+stamped(struct sim *s, jv body)
+{
+	body = jv_put(body, "properties",
+	    jv_put(arm_member(body, "properties"), "lastModifiedTime",
+		arm_time(sim_now(s))));
+	return jv_put(body, "etag",
+	    jv_text("\"0x%llX\"", (unsigned long long)blob_next_etag(s)));
+}
+
 static void
 keep_emulated(
     struct sim *s, const char *key, const char *container, jv properties)
@@ -179,12 +181,8 @@ keep_emulated(
 		       " (key) DO UPDATE SET body = excluded.body");
 	jv body = jv_put(jv_object(), "name", jv_string(container));
 
-	properties =
-	    jv_put(properties, "lastModifiedTime", arm_time(sim_now(s)));
-	body = jv_put(body, "etag",
-	    jv_text("\"0x%llX\"", (unsigned long long)blob_next_etag(s)));
 	sim_bind(q, 1, key);
-	arm_bind(q, 2, jv_put(body, "properties", properties));
+	arm_bind(q, 2, stamped(s, jv_put(body, "properties", properties)));
 	(void)sim_step(s, q);
 }
 
@@ -208,13 +206,7 @@ blob_container_store(struct sim *s, const struct blob_account *a,
 		body = arm_put(s, id.id, "2023-05-01",
 		    jv_put(jv_object(), "properties", properties));
 		if (jv_is_valid(body)) {
-			jv p = jv_at(jv_copy(body), "properties");
-
-			p = jv_put(p, "lastModifiedTime", arm_time(sim_now(s)));
-			body = jv_put(body, "properties", p);
-			body = jv_put(body, "etag",
-			    jv_text("\"0x%llX\"",
-				(unsigned long long)blob_next_etag(s)));
+			body = stamped(s, body);
 			arm_store(s, &id, jv_copy(body));
 		}
 		arm_id_free(&id);
@@ -273,14 +265,6 @@ blob_next_etag(struct sim *s)
 	       arm_count_up(s, "blob-etag") % 10000;
 }
 
-static char *
-text_at(sqlite3_stmt *q, int column)
-{
-	return sqlite3_column_type(q, column) == SQLITE_NULL
-		   ? NULL
-		   : span_dup(sim_column(q, column));
-}
-
 void
 blob_read_row(sqlite3_stmt *q, int column, struct blob *b)
 {
@@ -291,9 +275,9 @@ blob_read_row(sqlite3_stmt *q, int column, struct blob *b)
 	b->etag = sqlite3_column_int64(q, column + 4);
 	b->created = sqlite3_column_int64(q, column + 5);
 	b->modified = sqlite3_column_int64(q, column + 6);
-	b->metadata = text_at(q, column + 7);
+	b->metadata = sim_text(q, column + 7);
 	for (int i = 0; i < HEAD_COUNT; i++)
-		b->head[i] = text_at(q, column + 8 + i);
+		b->head[i] = sim_text(q, column + 8 + i);
 }
 
 bool

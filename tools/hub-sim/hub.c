@@ -81,11 +81,10 @@ hub_forget(struct sim *s, const char *name)
 		"DELETE FROM hub WHERE name = ?",
 		"DELETE FROM policy WHERE hub = ?",
 		"DELETE FROM secret WHERE hub = ?",
-		NULL,
 	};
 	char *key = arm_lower(name);
 
-	sim_of_hub(s, texts, key);
+	sim_of_hub(s, texts, sizeof texts / sizeof *texts, key);
 	registry_forget(s, key);
 	failover_forget(s, key);
 	free(key);

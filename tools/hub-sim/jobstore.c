@@ -56,14 +56,6 @@ job_free(struct job *job)
 	memset(job, 0, sizeof *job);
 }
 
-static char *
-text_of(sqlite3_stmt *q, int i)
-{
-	if (sqlite3_column_type(q, i) == SQLITE_NULL)
-		return NULL;
-	return span_dup(sim_column(q, i));
-}
-
 static void
 read_job(sqlite3_stmt *q, struct job *job)
 {
@@ -87,14 +79,14 @@ read_job(sqlite3_stmt *q, struct job *job)
 	job->offset = sqlite3_column_int64(q, i++);
 	job->size = sqlite3_column_int64(q, i++);
 	job->line = (long)sqlite3_column_int64(q, i++);
-	job->input = text_of(q, i++);
-	job->output = text_of(q, i++);
-	job->in_name = text_of(q, i++);
-	job->out_name = text_of(q, i++);
-	job->config_name = text_of(q, i++);
-	job->identity = text_of(q, i++);
-	job->principal = text_of(q, i++);
-	job->reason = text_of(q, i++);
+	job->input = sim_text(q, i++);
+	job->output = sim_text(q, i++);
+	job->in_name = sim_text(q, i++);
+	job->out_name = sim_text(q, i++);
+	job->config_name = sim_text(q, i++);
+	job->identity = sim_text(q, i++);
+	job->principal = sim_text(q, i++);
+	job->reason = sim_text(q, i++);
 }
 
 bool
@@ -202,10 +194,9 @@ jobs_forget(struct sim *s, const char *hub)
 		"DELETE FROM job WHERE hub = ?",
 		"DELETE FROM scheduled WHERE hub = ?",
 		"DELETE FROM scheduled_device WHERE hub = ?",
-		NULL,
 	};
 
-	sim_of_hub(s, all, hub);
+	sim_of_hub(s, all, sizeof all / sizeof *all, hub);
 }
 
 void

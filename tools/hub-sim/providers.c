@@ -43,7 +43,6 @@ find(const char *name)
 	return NULL;
 }
 
-/* The newest api-version of that type that is no preview. */
 const char *
 arm_version_of(const char *type)
 {
@@ -51,7 +50,7 @@ arm_version_of(const char *type)
 	const struct provider *p = find(name);
 
 	free(name);
-	return p ? p->versions[0] : resource_versions[0];
+	return p ? p->versions[0] : NULL;
 }
 
 static jv

@@ -54,9 +54,7 @@ plan_read(sqlite3_stmt *q, struct plan *p)
 	p->listed = sqlite3_column_int64(q, 8);
 	p->condition = span_dup(sim_column(q, 9));
 	p->body = span_dup(sim_column(q, 10));
-	p->reason = sqlite3_column_type(q, 11) == SQLITE_NULL
-			? NULL
-			: span_dup(sim_column(q, 11));
+	p->reason = sim_text(q, 11);
 }
 
 static bool
@@ -483,8 +481,7 @@ scheduled_handle(struct visit *v)
 		   strcmp(method, "POST") == 0) {
 		result = cancel(v, id, &f);
 	} else {
-		result = refuse(&f, 405, 405000, "GenericMethodNotAllowed",
-		    "%s is not allowed here", method);
+		result = visit_no_method(v, &f);
 	}
 	if (result)
 		reply_refusal(v, &f);

@@ -189,8 +189,9 @@ int64_t sim_until(const struct sim *s, int64_t moment);
  */
 sqlite3_stmt *sim_sql(struct sim *s, const char *text);
 int sim_step(struct sim *s, sqlite3_stmt *stmt);
-/* Each of the statements (NULL ends), whose one parameter is the hub's name. */
-void sim_of_hub(struct sim *s, const char *const *texts, const char *hub);
+/* Each of the statements, whose one parameter is the hub's name. */
+void sim_of_hub(
+    struct sim *s, const char *const *texts, size_t count, const char *hub);
 /* Each room has one: CREATE TABLE IF NOT EXISTS ...; run at start. */
 extern const char arm_schema[], registry_schema[], deploy_schema[],
     blob_schema[], jobs_schema[];
@@ -199,6 +200,7 @@ void sim_release(struct sim *s);
 void sim_rollback(struct sim *s); /* to the savepoint, and releases it */
 /* Bound text of a column as a span, valid until the next step. */
 struct span sim_column(sqlite3_stmt *stmt, int column);
+char *sim_text(sqlite3_stmt *stmt, int column); /* malloc'd; NULL: null */
 void sim_bind(sqlite3_stmt *stmt, int index, const char *text);
 void sim_bind_span(sqlite3_stmt *stmt, int index, struct span s);
 

@@ -393,6 +393,14 @@ sim_bind(sqlite3_stmt *stmt, int index, const char *text)
 		(void)sqlite3_bind_null(stmt, index);
 }
 
+char *
+sim_text(sqlite3_stmt *stmt, int column)
+{
+	return sqlite3_column_type(stmt, column) == SQLITE_NULL
+		   ? NULL
+		   : span_dup(sim_column(stmt, column));
+}
+
 void
 sim_bind_span(sqlite3_stmt *stmt, int index, struct span s)
 {
@@ -401,10 +409,11 @@ sim_bind_span(sqlite3_stmt *stmt, int index, struct span s)
 }
 
 void
-sim_of_hub(struct sim *s, const char *const *texts, const char *hub)
+sim_of_hub(
+    struct sim *s, const char *const *texts, size_t count, const char *hub)
 {
-	for (; *texts; texts++) {
-		sqlite3_stmt *q = sim_sql(s, *texts);
+	for (size_t i = 0; i < count; i++) {
+		sqlite3_stmt *q = sim_sql(s, texts[i]);
 
 		sim_bind(q, 1, hub);
 		(void)sim_step(s, q);

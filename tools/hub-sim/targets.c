@@ -159,10 +159,9 @@ configurations_forget(struct sim *s, const char *hub)
 		"DELETE FROM target_number WHERE hub = ?",
 		"DELETE FROM target_due WHERE hub = ?",
 		"DELETE FROM target_scan WHERE hub = ?",
-		NULL,
 	};
 
-	sim_of_hub(s, texts, hub);
+	sim_of_hub(s, texts, sizeof texts / sizeof *texts, hub);
 	sim_wake(s);
 }
 

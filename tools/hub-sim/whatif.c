@@ -376,8 +376,8 @@ whatif_result(struct plan *p, bool ids_only)
 	jv_array_foreach(others, i, one) {
 		char *id = arm_text(one, "id"), *type = arm_text(one, "type");
 
-		if (id && is_top(id) && !in_plan(p, id)) {
-			one = shown(one, arm_version_of(type ? type : ""));
+		if (id && type && is_top(id) && !in_plan(p, id)) {
+			one = shown(one, arm_version_of(type));
 			changes = jv_array_append(
 			    changes, resource_change(id, "Ignore", jv_copy(one),
 					 jv_copy(one)));

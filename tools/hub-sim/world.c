@@ -195,33 +195,15 @@ list_keys(struct plan *p, const char *name, jv args)
 static jv
 providers(jv args)
 {
-	static const char *const versions[][2] = {
-		{ "Microsoft.Storage", "2023-05-01" },
-		{ "Microsoft.EventHub", "2021-11-01" },
-		{ "Microsoft.ServiceBus", "2021-11-01" },
-		{ "Microsoft.DocumentDB", "2023-04-15" },
-		{ "Microsoft.Devices", "2023-06-30" },
-		{ "Microsoft.ManagedIdentity", "2023-01-31" },
-	};
 	const char *ns = text_arg(args, 0), *type = text_arg(args, 1);
-	jv found = jv_invalid();
+	const char *version = ns && type ? arm_version_of(ns) : NULL;
+	jv found = version ? JV_OBJECT(jv_string("resourceType"),
+				 jv_string(type), jv_string("apiVersions"),
+				 JV_ARRAY(jv_string(version)),
+				 jv_string("locations"), jv_array())
+			   : fault("providers(): the type '%s' is not known",
+				 type ? type : "");
 
-	for (size_t i = 0; ns && type && i < sizeof versions / sizeof *versions;
-	     i++)
-		if (strcasecmp(versions[i][0], ns) == 0) {
-			jv_free(found);
-			found = jv_put(jv_put(jv_object(), "resourceType",
-					   jv_string(type)),
-			    "apiVersions",
-			    jv_array_append(
-				jv_array(), jv_string(versions[i][1])));
-			found = jv_put(found, "locations", jv_array());
-		}
-	if (!jv_is_valid(found)) {
-		jv_free(found);
-		found = fault("providers(): the type '%s' is not known",
-		    type ? type : "");
-	}
 	jv_free(args);
 	return found;
 }
