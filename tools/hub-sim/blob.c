@@ -29,14 +29,6 @@ is(const char *word, const char *wanted)
 
 /* -- names --------------------------------------------------------------- */
 
-static int
-hex(char c)
-{
-	const char *at = c ? strchr("0123456789abcdef", c | 0x20) : NULL;
-
-	return at ? (int)(at - "0123456789abcdef") : -1;
-}
-
 /* Percent-decoded; NULL for what no name can hold: a zero byte, half an
  * escape, or bytes that are no UTF-8. */
 static char *
@@ -50,8 +42,8 @@ decode(const char *at, size_t len)
 		int c = (unsigned char)at[i];
 
 		if (c == '%') {
-			int high = i + 2 < len ? hex(at[i + 1]) : -1,
-			    low = i + 2 < len ? hex(at[i + 2]) : -1;
+			int high = i + 2 < len ? hex_value(at[i + 1]) : -1,
+			    low = i + 2 < len ? hex_value(at[i + 2]) : -1;
 
 			c = high < 0 || low < 0 ? 0 : high * 16 + low;
 			i += 2;

@@ -525,8 +525,7 @@ configurations_handle(struct visit *v)
 	else if (id && strcmp(method, "DELETE") == 0)
 		result = remove_one(v, id, &f);
 	else
-		result = refuse(&f, 405, 405000, "GenericMethodNotAllowed",
-		    "%s is not allowed here", method);
+		result = visit_no_method(v, &f);
 	if (result)
 		reply_refusal(v, &f);
 	free(id);
@@ -665,14 +664,8 @@ apply_content(struct visit *v, const char *id)
 	struct refusal f;
 	int result = -1;
 
-	if (strcmp(v->q->method, "POST") != 0) {
-		(void)refuse(&f, 405, 405000, "GenericMethodNotAllowed",
-		    "%s is not allowed here", v->q->method);
-		goto out;
-	}
-	if (visit_allowed(v, "ServiceConnect", &f))
-		goto out;
-	if (visit_body(v, &body, &f))
+	if ((strcmp(v->q->method, "POST") != 0 && visit_no_method(v, &f)) ||
+	    visit_allowed(v, "ServiceConnect", &f) || visit_body(v, &body, &f))
 		goto out;
 	sim_savepoint(v->s);
 	result = apply_body(v, id, body.text, &f);

@@ -276,6 +276,19 @@ etag_matches(const char *match, const char *etag)
 	return strlen(etag) == len && memcmp(match, etag, len) == 0;
 }
 
+static int
+check_etag(const struct row *row, const char *match, struct refusal *f)
+{
+	char etag[40];
+	int fits;
+
+	etag_text(row->etag, etag);
+	fits = etag_matches(match, etag);
+	return fits == 1 ? 0
+			 : refuse(f, PRECONDITION,
+			       fits ? "Etag missing" : "ETag mismatch");
+}
+
 /* Edge: scopes and what follows from them. */
 
 void
@@ -311,11 +324,9 @@ check_parent(struct visit *v, const char *parent, struct refusal *f)
 static void
 make_generation(struct visit *v, char out[24])
 {
-	uint32_t h = 2166136261u;
+	uint32_t h = span_hash(span_of(v->hub.name));
 	int64_t ticks = v->now * 10000 + 621355968000000000;
 
-	for (const char *p = v->hub.name; *p; p++)
-		h = (h ^ (unsigned char)*p) * 16777619u;
 	h += (uint32_t)sqlite3_total_changes(v->s->db);
 	ticks += h % 10000;
 	(void)snprintf(out, 24, "%lld", (long long)ticks);
@@ -415,14 +426,10 @@ has_room(struct visit *v, bool module, struct refusal *f)
 static void
 new_row(struct visit *v, struct row *row, struct made *m)
 {
-	uint32_t h = 2166136261u;
-
 	memset(row, 0, sizeof *row);
 	make_generation(v, m->generation);
 	row->generation = span_of(m->generation);
-	for (const char *p = m->generation; *p; p++)
-		h = (h ^ (unsigned char)*p) * 16777619u;
-	row->etag = 100000000 + h % 800000000;
+	row->etag = 100000000 + span_hash(row->generation) % 800000000;
 	row->version = 2; /* CONTRACT 13: of a new twin */
 	row->twin_etag = row->desired_version = row->reported_version = 1;
 	row->born = v->now;
@@ -475,10 +482,7 @@ modules_reachable(struct visit *v, const char *id, struct refusal *f)
 	if (v->by_key && (!there || brief.disabled) &&
 	    sim_doubt_is("module-of-disabled", "refused"))
 		return refuse(f, UNAUTHORIZED, "Unauthorized");
-	if (!there)
-		return refuse(f, NO_DEVICE,
-		    "A device with ID '%s' is not registered.", id);
-	return 0;
+	return there ? 0 : row_missing(v, id, "", f);
 }
 
 static int
@@ -610,7 +614,6 @@ identity_update(struct visit *v, const struct entry *e, const char *match,
 {
 	struct row row;
 	struct made made = { .key1 = BUF_INIT, .key2 = BUF_INIT };
-	char etag[40];
 
 	if (e->has_module) {
 		if (*e->module == '$')
@@ -625,11 +628,8 @@ identity_update(struct visit *v, const struct entry *e, const char *match,
 	}
 	if (!row_find(v, e->id, e->module, &row))
 		return row_missing(v, e->id, e->module, f);
-	etag_text(row.etag, etag);
-	if (etag_matches(match, etag) != 1)
-		return refuse(f, PRECONDITION,
-		    etag_matches(match, etag) ? "Etag missing"
-					      : "ETag mismatch");
+	if (check_etag(&row, match, f))
+		return -1;
 	if (!e->has_module && update_scopes(v, e, &row, &made, f))
 		return -1;
 	row.etag++;
@@ -678,7 +678,6 @@ identity_delete(struct visit *v, const char *id, const char *module,
 {
 	struct row row;
 	sqlite3_stmt *q;
-	char etag[40];
 
 	if (*module == '$')
 		return refuse(f, SYSTEM_MODULE,
@@ -690,11 +689,8 @@ identity_delete(struct visit *v, const char *id, const char *module,
 			return refuse(f, PRECONDITION, "Etag missing");
 		return row_missing(v, id, module, f);
 	}
-	etag_text(row.etag, etag);
-	if (etag_matches(match, etag) != 1)
-		return refuse(f, PRECONDITION,
-		    etag_matches(match, etag) ? "Etag missing"
-					      : "ETag mismatch");
+	if (check_etag(&row, match, f))
+		return -1;
 	keep_ghost(v, &row);
 	configurations_unmark(v, id, module);
 	if (*module)

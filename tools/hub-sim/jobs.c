@@ -349,13 +349,6 @@ cancel(struct visit *v, const char *id, struct refusal *f)
 	return 0;
 }
 
-static int
-no_method(struct visit *v, struct refusal *f)
-{
-	return refuse(f, 405, 405000, "GenericMethodNotAllowed",
-	    "%s is not allowed here", v->q->method);
-}
-
 void
 jobs_handle(struct visit *v)
 {
@@ -368,8 +361,8 @@ jobs_handle(struct visit *v)
 		scheduled_handle(v);
 		result = 0;
 	} else if (!word) {
-		result =
-		    strcmp(method, "GET") == 0 ? list(v, &f) : no_method(v, &f);
+		result = strcmp(method, "GET") == 0 ? list(v, &f)
+						    : visit_no_method(v, &f);
 	} else if (strcmp(word, "create") == 0 && strcmp(method, "POST") == 0) {
 		result = create(v, &f);
 	} else if (strcmp(method, "GET") == 0) {
@@ -377,7 +370,7 @@ jobs_handle(struct visit *v)
 	} else if (strcmp(method, "DELETE") == 0) {
 		result = cancel(v, word, &f);
 	} else {
-		result = no_method(v, &f);
+		result = visit_no_method(v, &f);
 	}
 	if (result)
 		reply_refusal(v, &f);

@@ -117,8 +117,8 @@ reply_refusal(struct visit *v, const struct refusal *f)
 	buf_free(&body);
 }
 
-static int
-no_method(struct visit *v, struct refusal *f)
+int
+visit_no_method(struct visit *v, struct refusal *f)
 {
 	return refuse(f, 405, 405000, "GenericMethodNotAllowed",
 	    "%s is not allowed here", v->q->method);
@@ -199,7 +199,7 @@ one_identity(
 		return 0;
 	}
 	if (!is_method(v, "GET"))
-		return no_method(v, f);
+		return visit_no_method(v, f);
 	if (*module && modules_reachable(v, id, f))
 		return -1;
 	if (!row_find(v, id, module, &row))
@@ -234,7 +234,7 @@ list_modules(struct visit *v, const char *id, struct refusal *f)
 	sqlite3_stmt *q;
 
 	if (!is_method(v, "GET"))
-		return no_method(v, f);
+		return visit_no_method(v, f);
 	if (visit_allowed(v, "RegistryRead", f) || modules_reachable(v, id, f))
 		return -1;
 	q = sim_sql(v->s,
@@ -280,7 +280,7 @@ purge_commands(struct visit *v, const char *id, struct refusal *f)
 	struct buf body = BUF_INIT;
 
 	if (!is_method(v, "DELETE"))
-		return no_method(v, f);
+		return visit_no_method(v, f);
 	if (visit_allowed(v, "ServiceConnect", f))
 		return -1;
 	if (!row_find(v, id, "", &row))
@@ -341,7 +341,7 @@ devices_call(struct visit *v)
 	if (!id && is_method(v, "GET"))
 		result = list_devices(v, &f);
 	else if (!id)
-		result = no_method(v, &f);
+		result = visit_no_method(v, &f);
 	else if (strcmp(id, "query") == 0 && is_method(v, "POST"))
 		query_handle(v);
 	else
@@ -465,9 +465,9 @@ registry_forget(struct sim *s, const char *hub)
 {
 	static const char *const all[] = { "DELETE FROM registry WHERE hub = ?",
 		"DELETE FROM ghost WHERE hub = ?",
-		"DELETE FROM configuration WHERE hub = ?", NULL };
+		"DELETE FROM configuration WHERE hub = ?" };
 
-	sim_of_hub(s, all, hub);
+	sim_of_hub(s, all, sizeof all / sizeof *all, hub);
 	configurations_forget(s, hub);
 	jobs_forget(s, hub);
 }

@@ -71,6 +71,8 @@ void reply_text(struct visit *v, int status, struct buf *body);
 
 /* The body as JSON, or -1: it is none.  json_free() comes after either. */
 int visit_body(struct visit *v, struct json *body, struct refusal *f);
+/* The 405 for a method that is not known here. */
+int visit_no_method(struct visit *v, struct refusal *f);
 /* sas.c: may who asks do this?  NULL rights: being known is enough. */
 int visit_allowed(struct visit *v, const char *right, struct refusal *f);
 

@@ -133,11 +133,7 @@ static struct good {
 static struct good *
 good_place(struct span token)
 {
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < token.len; i++)
-		h = (h ^ (unsigned char)token.at[i]) * 16777619u;
-	return &good[h % GOOD];
+	return &good[span_hash(token) % GOOD];
 }
 
 static const struct good *

@@ -7,6 +7,7 @@
 #define BUF_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct span {
@@ -60,6 +61,17 @@ static inline int
 span_is(struct span s, const char *text)
 {
 	return strlen(text) == s.len && memcmp(s.at, text, s.len) == 0;
+}
+
+/* FNV-1a; journals have it in their lines: it stays as it is. */
+static inline uint32_t
+span_hash(struct span s)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ (unsigned char)s.at[i]) * 16777619u;
+	return h;
 }
 
 char *span_dup(struct span s); /* malloc'd, terminated */

@@ -31,16 +31,6 @@ struct journal {
 	time_t synced;
 };
 
-static uint32_t
-checksum(struct span s)
-{
-	uint32_t h = 2166136261u; /* FNV-1a */
-
-	for (size_t i = 0; i < s.len; i++)
-		h = (h ^ (unsigned char)s.at[i]) * 16777619u;
-	return h;
-}
-
 static bool
 is_whole(const struct line *line)
 {
@@ -58,7 +48,7 @@ check(const struct line *line, struct span *text)
 	if (!is_whole(line) || s.len < CHECK)
 		return false;
 	s.len -= CHECK;
-	(void)snprintf(want, sizeof want, " #%08x", checksum(s));
+	(void)snprintf(want, sizeof want, " #%08x", span_hash(s));
 	*text = s;
 	return memcmp(s.at + s.len, want, CHECK) == 0;
 }
@@ -275,7 +265,7 @@ journal_add(struct journal *j, struct span text, bool sync, struct err *e)
 	if (j->broken || j->read_only)
 		return 0;
 	buf_span(&line, text);
-	buf_printf(&line, " #%08x\n", checksum(text));
+	buf_printf(&line, " #%08x\n", span_hash(text));
 	while (done < line.len) {
 		ssize_t n = write(j->fd, line.at + done, line.len - done);
 
