@@ -488,13 +488,15 @@ give_up(struct http *h, struct item *it)
 	struct span host = host_of(it->r.url);
 	char name[256];
 
-	span_copy(host, name, sizeof name);
-	it->reply.status = 429;
-	(void)err_set(&it->reply.err, REMOTE_RETRY, name,
-	    "throttled for longer than the %g s that --retry-max-time allows "
-	    "(go "
-	    "on later, or with a smaller --share)",
-	    h->max_time);
+	/* Else it is told in the words of the service. */
+	if (it->reply.status != 429) {
+		span_copy(host, name, sizeof name);
+		it->reply.status = 429;
+		(void)err_set(&it->reply.err, REMOTE_RETRY, name,
+		    "throttled for longer than the %g s that --retry-max-time "
+		    "allows (go on later, or with a smaller --share)",
+		    h->max_time);
+	}
 	finish(h, it);
 }
 
@@ -1086,24 +1088,25 @@ void
 http_send(struct http *h, struct http_request *r)
 {
 	struct item *it = xcalloc(1, sizeof *it);
+	bool urgent = h->authorizing > 0;
 
 	it->r = *r;
 	*r = (struct http_request){ 0 };
-	it->urgent = h->authorizing > 0;
-	if (!h->in_callback && !it->urgent)
+	it->urgent = urgent;
+	if (!h->in_callback && !urgent)
 		while (h->active >= jobs)
 			turn(h, 1);
-	if (!it->urgent && h->active >= jobs) {
+	if (!urgent && h->active >= jobs) {
 		TAILQ_INSERT_TAIL(&h->queued, it, link);
 		return;
 	}
-	if (!it->urgent)
+	if (!urgent)
 		h->active++;
 	if (it->r.delay > 0)
 		postpone(h, it, it->r.delay, false);
 	else
-		try_start(h, it);
-	if (!h->in_callback && !it->urgent)
+		try_start(h, it); /* may end it: it is gone then */
+	if (!h->in_callback && !urgent)
 		turn(h, 0);
 }
 
