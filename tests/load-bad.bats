@@ -216,3 +216,18 @@ refused() {
         "'c': is not there, and 's' is of a dump that was complete without it (begin another state)" "'m': is not there"
     [ ! -e c ] && [ ! -e m ]
 }
+
+@test "an undo file that was there before is no way back, however often the same command is given" {
+    many d 30 >f.txt
+    many d 2 '{importMode: "delete"}' >del.txt
+    echo old >u
+    sim 0 -- 'registry-load -q <f.txt
+        delete() { registry-load --journal=j --undo=u --expect=2 --confirm=contoso-east env:DEST_IOTHUB_CONN_STRING <del.txt; echo "$1: $?"; }
+        delete first; delete again; registry-dump -q env:DEST_IOTHUB_CONN_STRING | wc -l; cat u
+        # Killed when its own is written, and nothing is sent: that one is kept.
+        rm u; ./fault "method=DELETE,count=0,do=hang"
+        registry-load -q --journal=j --undo=u --expect=2 --confirm=contoso-east env:DEST_IOTHUB_CONN_STRING <del.txt & pid=$!
+        for _ in {1..200}; do [ -s u ] && grep -q "^L0:" j && break; sleep 0.05; done; kill -KILL $pid; wait $pid; ./heal; cp u kept
+        delete on; cmp u kept && registry-load -q <u && registry-diff -q f.txt env:DEST_IOTHUB_CONN_STRING; echo "back: $?"'
+    has "first: 2" "again: 2" $'\n30\nold' "'u': exists already" "on: 0" "2 applied (0 were equal already)" "back: 0"
+}

@@ -263,7 +263,7 @@ read_all(struct loadrun *l, const char *operand)
 	    .quota = l->quota,
 	    .ledger = l->ledger,
 	    .dry_run = dry_run,
-	    .resumed = l->journal && loadjournal_since(l->journal) });
+	    .journal = l->journal });
 }
 
 int

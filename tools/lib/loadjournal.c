@@ -12,7 +12,7 @@ enum { AHEAD_IN_BULK = 256, AHEAD_ALONE = 16 };
 
 /*
  * Lines are words: B or L, step and range: may have been sent, in bulk or one
- * by one; a state and a range; C: complete.
+ * by one; a state and a range; C: complete; U: the undo file's inode and size.
  */
 enum {
 	APPLIED = 'A',
@@ -25,6 +25,7 @@ enum {
 	IN_BULK = 'B',
 	ALONE = 'L',
 	COMPLETE = 'C',
+	UNDO = 'U',
 };
 
 struct loadjournal {
@@ -40,6 +41,7 @@ struct loadjournal {
 	char kind;
 	uint32_t from, to; /* to: not included; equal: none */
 	struct err broken; /* status not DONE: the file failed */
+	uint64_t undo[2];  /* inode and size; 0: none */
 };
 
 /* -- an old one ----------------------------------------------------------- */
@@ -134,6 +136,13 @@ replay_word(struct loadjournal *j, const char *word)
 	if (kind == COMPLETE && !word[1]) {
 		j->complete = true;
 		return 0;
+	}
+	if (kind == UNDO) {
+		j->undo[0] = strtoull(word + 1, &end, 10);
+		if (end == word + 1 || *end != ':')
+			return -1;
+		j->undo[1] = strtoull(end + 1, &end, 10);
+		return *end ? -1 : 0;
 	}
 	if (!kind || !strchr("AEHhFfuBL", kind))
 		return -1;
@@ -336,6 +345,23 @@ loadjournal_write(struct loadjournal *j, struct err *e)
 		return 0;
 	*e = j->broken;
 	return -1;
+}
+
+int
+loadjournal_undo(
+    struct loadjournal *j, uint64_t inode, uint64_t size, struct err *e)
+{
+	char word[64];
+
+	(void)snprintf(word, sizeof word, "%c%llu:%llu", UNDO,
+	    (unsigned long long)inode, (unsigned long long)size);
+	return journal_add(j->file, span_of(word), true, e);
+}
+
+bool
+loadjournal_has_undo(const struct loadjournal *j, uint64_t inode, uint64_t size)
+{
+	return j->undo[0] && j->undo[0] == inode && j->undo[1] == size;
 }
 
 int

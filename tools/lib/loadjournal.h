@@ -27,6 +27,12 @@ int loadjournal_start(struct loadjournal *j, struct load_plan *p,
 /* When it began, by the hub's clock, if it was begun by a run before this
  * one; else NULL. */
 const char *loadjournal_since(const struct loadjournal *j);
+/* The way back is in a file that this run, or one before it, has made: which
+ * file, by what nobody else's is.  Noted before it has its name. */
+int loadjournal_undo(
+    struct loadjournal *j, uint64_t inode, uint64_t size, struct err *e);
+bool loadjournal_has_undo(
+    const struct loadjournal *j, uint64_t inode, uint64_t size);
 /* It says that nothing is left to do. */
 bool loadjournal_complete(const struct loadjournal *j);
 

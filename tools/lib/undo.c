@@ -446,6 +446,35 @@ give_name(int fd, const char *path)
 	free(copy);
 }
 
+/* A run that goes on must know it from one that was there before. */
+static void
+note_file(const struct undo_work *w, int fd, const char *path)
+{
+	struct stat st;
+	struct err e;
+
+	if (!w->journal)
+		return;
+	if (fstat(fd, &st) != 0)
+		die(LOCAL_FAILURE, path,
+		    "the undo file cannot be written: %s: nothing is done",
+		    strerror(errno));
+	if (loadjournal_undo(
+		w->journal, (uint64_t)st.st_ino, (uint64_t)st.st_size, &e))
+		die_err(&e);
+}
+
+/* That of a run before this one, of the same journal. */
+static bool
+is_ours(const struct undo_work *w)
+{
+	struct stat st;
+
+	return w->journal && undo && stat(undo, &st) == 0 &&
+	       loadjournal_has_undo(
+		   w->journal, (uint64_t)st.st_ino, (uint64_t)st.st_size);
+}
+
 static void
 write_undo(const struct undo_work *w, const char *path)
 {
@@ -465,8 +494,10 @@ write_undo(const struct undo_work *w, const char *path)
 		    "(--auth=login may show them; --no-undo goes on without)",
 		    got.hidden);
 	out_close(u.out);
-	if (u.lines)
+	if (u.lines) {
+		note_file(w, fd, path);
 		give_name(fd, path);
+	}
 	(void)close(fd);
 	idset_free(&u.seen);
 	if (!u.lines) {
@@ -483,13 +514,12 @@ void
 undo_prepare(const struct undo_work *w)
 {
 	struct count c = count_deletes(w->ledger);
-	bool there = undo && access(undo, F_OK) == 0;
 	char *path;
 
 	if (c.devices + c.modules == c.gone)
 		return;
 	check_count(w, &c);
-	if (w->dry_run || no_undo || (there && w->resumed))
+	if (w->dry_run || no_undo || is_ours(w))
 		return;
 	path = undo ? xstrdup(undo) : default_name(w->hub);
 	if (access(path, F_OK) == 0)

@@ -6,7 +6,7 @@
 #ifndef UNDO_H
 #define UNDO_H
 
-#include "loadplan.h"
+#include "loadjournal.h"
 #include "quota.h"
 
 /* --max-delete, --undo, --no-undo. */
@@ -23,7 +23,8 @@ struct undo_work {
 	struct quota *quota;
 	struct ledger *ledger;
 	bool dry_run; /* say what would stop it, and write no file */
-	bool resumed; /* a run before has passed here: keep its file */
+	struct loadjournal *journal; /* may know the file of a run before; or
+					NULL */
 };
 
 /* When all is checked and nothing is done.  Dies where it must not go on.
