@@ -124,7 +124,7 @@ refused() {
 @test "files that could not be written in the end are told before anything is asked" {
     many d 3 >f.txt
     mkdir dir
-    local tool option
+    local option
     for option in rejects=dir rejects=/nonexistent/r rejects=/proc/r; do
         refused 4 "'${option#*=}': cannot be written: " registry-load "--$option"
     done

@@ -194,11 +194,13 @@ by_identity() {
     expect_status 0 registry-load -n --via=job "$HUB" <f.txt
     has '{"step":"import job 1","records":40,"calls":1}' '{"step":"look at modules with managedBy","records":20,"calls":20}' \
         'beside the job: 52 identity operations, 32 twin reads: '
-    many locked 1 '{status: "disabled"}' >>f.txt
-    many locked 1 '{moduleId: "m"}' >>f.txt
-    many edge 1 '{capabilities: {iotEdge: true}, deviceScope: "ms-azure-iot-edge://edge0-1"}' >>f.txt
-    many below 1 '{capabilities: {iotEdge: true}, deviceScope: "ms-azure-iot-edge://below0-2", parentScopes: ["ms-azure-iot-edge://edge0-1"]}' >>f.txt
-    jq -nc '{id: "edge0", moduleId: "$edgeAgent", managedBy: "iotEdge", properties: {desired: {a: 1}}}' >>f.txt
+    {
+        many locked 1 '{status: "disabled"}'
+        many locked 1 '{moduleId: "m"}'
+        many edge 1 '{capabilities: {iotEdge: true}, deviceScope: "ms-azure-iot-edge://edge0-1"}'
+        many below 1 '{capabilities: {iotEdge: true}, deviceScope: "ms-azure-iot-edge://below0-2", parentScopes: ["ms-azure-iot-edge://edge0-1"]}'
+        jq -nc '{id: "edge0", moduleId: "$edgeAgent", managedBy: "iotEdge", properties: {desired: {a: 1}}}'
+    } >>f.txt
     expect_status 0 registry-load -v --via=job --share=1 "$HUB" <f.txt
     has '; job: about ' ' of it for calls beside it: by job, as --via says' "45 applied"
     # As many as were said, but that of few records fewer can be probed.
