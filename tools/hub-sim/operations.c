@@ -178,8 +178,8 @@ answer_done(
     const struct sim_request *q, struct sim_reply *r, int status, jv body)
 {
 	if (strcasestr(q->path, "/providers/Microsoft.Devices/"))
-		sim_head(r, "Location", "https://%s%s?%s", q->host, q->path,
-		    q->query);
+		sim_head(r, "Location", "https://%s%s?%s", sim_authority(q),
+		    q->path, q->query);
 	arm_answer(r, status, body);
 }
 
