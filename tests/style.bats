@@ -93,3 +93,10 @@ setup() {
         }
     done
 }
+
+@test "registry-edit loads no library that it does not need" {
+    # libcrypto alone is half its memory and its start: digest.c is apart for that.
+    expect_status 0 ldd "$(command -v registry-edit)"
+    has libjq
+    has_not libcrypto libcurl
+}

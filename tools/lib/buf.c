@@ -110,21 +110,6 @@ buf_url(struct buf *b, const char *text, size_t len)
 }
 
 void
-buf_base64url(struct buf *b, const void *bytes, size_t len)
-{
-	size_t from = b->len;
-
-	buf_base64(b, bytes, len);
-	for (size_t i = from; i < b->len; i++)
-		if (b->at[i] == '+')
-			b->at[i] = '-';
-		else if (b->at[i] == '/')
-			b->at[i] = '_';
-	while (b->len > from && b->at[b->len - 1] == '=')
-		b->at[--b->len] = '\0';
-}
-
-void
 buf_clear(struct buf *b)
 {
 	b->len = 0;

@@ -17,6 +17,21 @@ buf_base64(struct buf *b, const void *bytes, size_t len)
 }
 
 void
+buf_base64url(struct buf *b, const void *bytes, size_t len)
+{
+	size_t from = b->len;
+
+	buf_base64(b, bytes, len);
+	for (size_t i = from; i < b->len; i++)
+		if (b->at[i] == '+')
+			b->at[i] = '-';
+		else if (b->at[i] == '/')
+			b->at[i] = '_';
+	while (b->len > from && b->at[b->len - 1] == '=')
+		b->at[--b->len] = '\0';
+}
+
+void
 json_sha256(struct span bytes, char hex[65])
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
