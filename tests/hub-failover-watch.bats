@@ -5,8 +5,8 @@ load helper
 load failover
 
 @test "two operators at once: one request counts, both watch, both end well" {
-    sim 0 --operation-ms=1500 -- 'go --to=eastus --journal=one >lines 2>&1 & await begun
-        ended go --to=eastus --journal=two --report=r.json; wait %1; echo "first $?"; asked POST /failover$
+    sim 0 --operation-ms=1500 -- 'go --to=eastus --journal=one >lines 2>&1 & first=$!; await begun
+        ended go --to=eastus --journal=two --report=r.json; wait $first; echo "first $?"; asked POST /failover$
         jq -c "[.result, .began, .seconds.active != null]" r.json; jq -r .event two; jq -r .event one | paste -sd" "'
     has "a failover is under way; watching it" "since this watch began, later than it" "ended 0" $'first 0\n1' \
         '["done",null,true]' "asked begun done"
