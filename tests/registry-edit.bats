@@ -167,6 +167,22 @@ END
     same want rej
 }
 
+@test "no file takes the place of another, nor of the input; -o may" {
+    printf '%s\n' '{"id":"a"}' '{"id":"b"}' >in.txt
+    echo a >ids
+    cp in.txt keep
+    for run in "--rejects=in.txt in.txt" "--rejects=./in.txt" "-o ids --ids=ids" "--rejects=ids --ids=ids" \
+        "-o x --rejects=x" "--rejects=-"; do
+        expect_pipe 2 "registry-edit --mode=update $run <in.txt"
+        cmp in.txt keep
+        [ "$(cat ids)" = a ]
+        [ ! -e x ]
+    done
+    expect_pipe 4 "registry-edit --mode=update --rejects=none/such <in.txt"
+    expect_pipe 0 "registry-edit --mode=update -o in.txt <in.txt"
+    [ "$(grep -c '"importMode":"update"' in.txt)" = 2 ]
+}
+
 @test "byte order mark, CRLF, empty lines and a last line without end" {
     printf '\357\273\277{"id":"a"}\r\n\n  \r\n{"id":"b"}' >odd.txt
     expect_pipe 0 "registry-edit odd.txt >out"

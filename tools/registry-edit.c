@@ -11,6 +11,7 @@
 #include "opt.h"    /* one table for parsing, --help and completion */
 #include "out.h"    /* stdout, or a file that is complete or not there */
 #include "record.h" /* what a record is */
+#include "source.h" /* are two names one file? */
 
 enum { MAX_SHOWN = 20, MAX_DEPTH = 32 };
 
@@ -153,6 +154,21 @@ plan_drop(const char *spec, struct job *job)
 		    (struct json_edit){ path[0], { NULL, 0 } };
 }
 
+/* In place is well, since -o is complete or not there; but what was refused
+ * is no registry. */
+static void
+check_files(const char *input)
+{
+	const struct out_file files[] = { { "output", output ? output : "-",
+					      OUT_WRITE },
+		{ "rejects", rejects_file, OUT_WRITE },
+		{ "ids", ids_file, OUT_READ }, { NULL, NULL, 0 } };
+
+	out_check(files);
+	if (rejects_file && source_same(rejects_file, input))
+		usage("--rejects would replace the input");
+}
+
 /* The command line, understood.  Compiles no jq unless there is some. */
 static void
 plan(struct job *job)
@@ -164,8 +180,6 @@ plan(struct job *job)
 	job->top = xcalloc(drops.count + 1, sizeof *job->top);
 	if (mode && record_mode_of(mode) < 0)
 		usage("--mode: unknown mode '%s'", mode);
-	if (output && rejects_file && !strcmp(output, rejects_file))
-		usage("-o and --rejects name the same file");
 	if (mode)
 		job->top[job->top_count++] = (struct json_edit){ "importMode",
 			span_of(xasprintf("\"%s\"",
@@ -184,27 +198,13 @@ plan(struct job *job)
 		job->rejects = out_open(rejects_file, true);
 }
 
-/* libjq quotes values in parentheses, and a value may be a key. */
 static int
 jq_failed(struct err *e, const char *option, jv error)
 {
-	jv msg = jv_invalid_get_msg(error);
-	struct buf b = BUF_INIT;
-	int depth = 0;
+	char *why = jqrun_why(error);
 
-	if (jv_get_kind(msg) != JV_KIND_STRING) {
-		jv_free(msg);
-		msg = jv_string("error");
-	}
-	for (const char *c = jv_string_value(msg); *c; c++) {
-		depth -= *c == ')' && depth;
-		if (depth == 0)
-			buf_char(&b, *c);
-		depth += *c == '(';
-	}
-	jv_free(msg);
-	err_set(e, BAD_DATA, NULL, "%s: %s", option, buf_peek(&b).at);
-	buf_free(&b);
+	err_set(e, BAD_DATA, NULL, "%s: %s", option, why);
+	free(why);
 	return -1;
 }
 
@@ -424,6 +424,7 @@ main(int argc, char *argv[])
 
 	if (first < argc && strcmp(argv[first], "-") != 0)
 		job.input = argv[first];
+	check_files(job.input == argv[first] ? job.input : "/dev/stdin");
 	plan(&job);
 	l = lines_open_file(first < argc ? argv[first] : NULL, &e);
 	if (!l)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "doc.h"
 #include "share.h"
 
@@ -70,6 +71,27 @@ jqrun_first(struct jqrun *p, jv input)
 {
 	jq_start(p->jq, input, 0);
 	return jq_next(p->jq);
+}
+
+char *
+jqrun_why(jv error)
+{
+	jv msg = jv_invalid_get_msg(error);
+	struct buf b = BUF_INIT;
+	int depth = 0;
+
+	if (jv_get_kind(msg) != JV_KIND_STRING) {
+		jv_free(msg);
+		msg = jv_string("error");
+	}
+	for (const char *c = jv_string_value(msg); *c; c++) {
+		depth -= *c == ')' && depth;
+		if (depth == 0)
+			buf_char(&b, *c);
+		depth += *c == '(';
+	}
+	jv_free(msg);
+	return b.at ? b.at : xstrdup("error");
 }
 
 void

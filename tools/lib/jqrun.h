@@ -21,6 +21,10 @@ struct jqrun *jqrun_compile(const char *program, jv args, struct err *e);
 /* The first result; jv_invalid() without message when there is none; invalid
  * with message on an error.  Consumes input. */
 jv jqrun_first(struct jqrun *p, jv input);
+/* The message of an error, malloc'd, to be shown: libjq quotes values in
+ * parentheses, and a value may be a key, so these are left out.  Consumes it.
+ */
+char *jqrun_why(jv error);
 void jqrun_free(struct jqrun *p);
 
 #endif
