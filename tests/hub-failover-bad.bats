@@ -59,6 +59,16 @@ load failover
         "not watched any longer; the failover goes on" $'ended 5\n1'
 }
 
+@test "refused, and nobody may say what the hub does: that is told at once, and a signal ends the asking" {
+    template '.tags = {"hub-sim-deny": "read,listkeys"}'
+    sim 0 --fault 'path=*/failover,method=POST,count=0,do=status:400,code=400123' -- '
+        hub-failover --to=eastus --confirm=contoso -g west-rg contoso 2>err & pid=$!
+        await grep "has it begun? Asking" err
+        kill -TERM $pid; wait $pid; echo "ended $?"; cat err'
+    has "400123" "has it begun? Asking for up to 10 minutes" "and nobody says whether it has begun" "ended"
+    has_not "nothing has begun" "ended 0"
+}
+
 @test "quota, as the service says it: each way that is possible" {
     for position in failover-limit=409 failover-limit=429 failover-limit=400 failover-day=utc failover-hour=start; do
         rm -rf state log

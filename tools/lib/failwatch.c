@@ -462,6 +462,7 @@ static int
 find_out(struct failwatch *w, int sure, const struct err *why, struct err *e)
 {
 	struct failplan *p = w->plan;
+	bool told = false;
 	int still = 0;
 
 	for (double until = monotonic() + PATIENCE; monotonic() < until;) {
@@ -482,6 +483,11 @@ find_out(struct failwatch *w, int sure, const struct err *why, struct err *e)
 			    "%s; the hub is %s in %s, and nothing has begun",
 			    why->text, p->state ? p->state : "there",
 			    p->from ? p->from : "its region");
+		if (there < 0 && !told)
+			note("'%s': %s; has it begun? Asking for up to %d "
+			     "minutes",
+			    p->name, why->text, PATIENCE / 60);
+		told |= there < 0;
 		if (interrupt_seen())
 			break;
 		http_sleep(arm_http(w->arm), w->every);
