@@ -12,6 +12,8 @@ export O PATH="${HUBPIPE_BIN:-$O/bin}:$O/bin:$PATH"
 export FIXTURES="$ROOT/tests/fixtures"
 SHARED=$ROOT/../shared
 export SHARED
+# shellcheck source=tests/hmac.bash
+. "$ROOT/tests/hmac.bash"
 
 # No test may depend on what the caller has set.
 unset IOTHUB_CONN_STRING DEST_IOTHUB_CONN_STRING STORAGE_ACCT_CONN_STRING
@@ -125,13 +127,6 @@ sim_start() {
 sim_stop() {
     kill "$SIM_PID" 2>/dev/null && wait "$SIM_PID" 2>/dev/null
     return 0
-}
-
-# hmac KEY: of stdin, by a key in base64.
-hmac() {
-    local hex
-    hex=$(printf %s "$1" | base64 -d | od -An -v -tx1 | tr -d ' \n')
-    openssl dgst -sha256 -mac HMAC -macopt "hexkey:$hex" -binary | base64 -w0
 }
 
 need_shared() {
