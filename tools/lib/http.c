@@ -488,15 +488,12 @@ give_up(struct http *h, struct item *it)
 	struct span host = host_of(it->r.url);
 	char name[256];
 
-	/* Else it is told in the words of the service. */
-	if (it->reply.status != 429) {
-		span_copy(host, name, sizeof name);
-		it->reply.status = 429;
-		(void)err_set(&it->reply.err, REMOTE_RETRY, name,
-		    "throttled for longer than the %g s that --retry-max-time "
-		    "allows (go on later, or with a smaller --share)",
-		    h->max_time);
-	}
+	span_copy(host, name, sizeof name);
+	it->reply.status = 429;
+	(void)err_set(&it->reply.err, REMOTE_RETRY, name,
+	    "throttled for longer than the %g s that --retry-max-time allows "
+	    "(go on later, or with a smaller --share)",
+	    h->max_time);
 	finish(h, it);
 }
 
