@@ -583,8 +583,14 @@ json_walk(struct json_walk *w, struct span value)
 	return w->object || (w->p <= w->end && w->p[-1] == '[');
 }
 
+void
+json_skip(struct json_walk *w)
+{
+	w->p = past_value(w->p, w->end);
+}
+
 bool
-json_next_name(struct json_walk *w, struct span *name)
+json_next(struct json_walk *w, struct span *name, struct span *value)
 {
 	w->p = past_blank(w->p, w->end);
 	if (w->p >= w->end || *w->p == '}' || *w->p == ']')
@@ -596,20 +602,6 @@ json_next_name(struct json_walk *w, struct span *name)
 		name->len = (size_t)(w->p - name->at);
 		w->p = past_blank(w->p, w->end);
 	}
-	return true;
-}
-
-void
-json_skip(struct json_walk *w)
-{
-	w->p = past_value(w->p, w->end);
-}
-
-bool
-json_next(struct json_walk *w, struct span *name, struct span *value)
-{
-	if (!json_next_name(w, name))
-		return false;
 	value->at = w->p;
 	json_skip(w);
 	value->len = (size_t)(w->p - value->at);

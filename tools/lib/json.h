@@ -80,9 +80,7 @@ struct json_walk {
 bool json_walk(struct json_walk *w, struct span value);
 /* name with its quotes, as spelt; empty in an array. */
 bool json_next(struct json_walk *w, struct span *name, struct span *value);
-/* The name only: w->p is where its value begins, and must be put behind it,
- * by json_skip() or otherwise. */
-bool json_next_name(struct json_walk *w, struct span *name);
+/* Puts w->p, where a value begins, behind it. */
 void json_skip(struct json_walk *w);
 
 /*

@@ -221,8 +221,10 @@ member_of_escaped(struct span name)
 	return (enum record_member)i;
 }
 
-enum record_member
-record_member_of(struct span name, enum record_member before)
+/* Which one has that name, with its quotes, as spelt?  Looks first at the one
+ * that comes after `before`. */
+static enum record_member
+member_of(struct span name, enum record_member before)
 {
 	for (unsigned n = 0, i = before + 1; n < RECORD_OTHER; n++, i++) {
 		if (i >= RECORD_OTHER)
@@ -263,7 +265,7 @@ record_read(struct span line, struct record *rec, struct err *e)
 		const struct json_member *m = &rec->json.member[i];
 
 		i = m->next;
-		k = record_member_of(m->name, k);
+		k = member_of(m->name, k);
 		if (k == RECORD_OTHER)
 			continue;
 		if (rec->known[k])

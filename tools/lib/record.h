@@ -45,10 +45,6 @@ enum record_member {
 	RECORD_MANAGED,
 	RECORD_OTHER
 };
-/* Which one has that name, with its quotes, as spelt?  Looks first at the one
- * that comes after `before`. */
-enum record_member record_member_of(
-    struct span name, enum record_member before);
 
 struct record {
 	struct json json; /* the top level; spans point into the line */
