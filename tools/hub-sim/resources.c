@@ -70,14 +70,19 @@ arm_group(struct sim *s, const char *group)
 	return sim_step(s, q) == SQLITE_ROW ? arm_column(q, 0) : jv_invalid();
 }
 
+static bool
+is_there(jv stored)
+{
+	bool is = jv_is_valid(stored);
+
+	jv_free(stored);
+	return is;
+}
+
 bool
 arm_group_exists(struct sim *s, const char *group)
 {
-	jv g = arm_group(s, group);
-	bool is = jv_is_valid(g);
-
-	jv_free(g);
-	return is;
+	return is_there(arm_group(s, group));
 }
 
 jv
@@ -304,11 +309,7 @@ arm_load(struct sim *s, const char *key)
 bool
 arm_there(struct sim *s, const char *key)
 {
-	jv stored = arm_load(s, key);
-	bool is = jv_is_valid(stored);
-
-	jv_free(stored);
-	return is;
+	return is_there(arm_load(s, key));
 }
 
 void
