@@ -577,10 +577,14 @@ past_blank(const char *p, const char *end)
 bool
 json_walk(struct json_walk *w, struct span value)
 {
-	w->end = value.at + value.len;
-	w->p = skip_blank(value.at, w->end) + 1;
-	w->object = w->p <= w->end && w->p[-1] == '{';
-	return w->object || (w->p <= w->end && w->p[-1] == '[');
+	const char *end = value.at + value.len;
+	const char *begin = value.len ? skip_blank(value.at, end) : end;
+	char first = begin < end ? *begin : '\0';
+
+	w->p = begin + 1;
+	w->end = end;
+	w->object = first == '{';
+	return w->object || first == '[';
 }
 
 void
